@@ -1,0 +1,49 @@
+# Every target sets up .venv by itself, with uv when it is there and with python3 -m venv when not.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test check bench target docs mutate build clean
+
+demo: $(READY)
+	$(BIN)/liteq demo
+
+test: $(READY)
+	$(BIN)/pytest
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/basedpyright
+	$(MAKE) test
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+target: $(READY)
+	$(BIN)/python -m benchmarks.target
+
+docs: $(READY)
+	$(BIN)/python -m docs.generate
+
+mutate: $(READY)
+	$(BIN)/python -m tests.mutate
+
+build: $(READY)
+	$(BIN)/python -m pip wheel --no-deps -w dist .
+
+clean:
+	rm -rf .venv build dist
+
+$(READY): pyproject.toml
+	@if command -v uv >/dev/null 2>&1; then \
+	    uv venv --quiet --seed --allow-existing --python $(PYTHON) .venv && \
+	    uv pip install --quiet --python $(BIN)/python --editable . --group dev; \
+	else \
+	    $(PYTHON) -m venv .venv && \
+	    $(BIN)/python -m pip install --quiet --upgrade "pip>=25.1" && \
+	    $(BIN)/python -m pip install --quiet --editable . --group dev; \
+	fi
+	@touch $@
