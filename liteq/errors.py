@@ -9,6 +9,7 @@
     ├── BadArguments              arguments that do not fit the task (also a TypeError)
     ├── PayloadNotSerializable    a value that JSON cannot carry
     ├── PayloadTooLarge           more bytes than ``max_payload``
+    ├── Undecodable               stored bytes that are no JSON of the wanted type
     ├── UnknownTask               no task of that name is registered here
     ├── DependencyError           parents that do not exist or form a circle
     ├── UniqueKeyTaken            another job holds the unique key
@@ -64,6 +65,10 @@ class PayloadNotSerializable(LiteqError, ValueError):
 
 class PayloadTooLarge(LiteqError, ValueError):
     """More bytes than ``max_payload`` allows."""
+
+
+class Undecodable(LiteqError, ValueError):
+    """Stored bytes that are no JSON of the wanted type."""
 
 
 class UnknownTask(LiteqError, LookupError):

@@ -1,0 +1,261 @@
+"""What a user holds: the handle of a stored job, and the context of the one that runs."""
+
+import logging
+from collections.abc import Callable
+from contextvars import ContextVar
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar, cast
+
+import msgspec
+
+from liteq.clock import Clock, to_datetime
+from liteq.errors import InvalidOption, JobNotFound, NotCompleted, WaitTimeout
+from liteq.model.instants import to_ms
+from liteq.model.job import Answer, Attempt, Claim, JobRecord
+from liteq.model.payload import decode, decoder
+from liteq.model.transitions import FINISHED, State
+from liteq.store.engine import Engine
+
+R = TypeVar("R")
+
+LONGEST_LOOK_AWAY_MS = 500
+"""Between looks at a job that is waited for, should a signal have been missed."""
+NO_WORKER_AFTER_MS = 2_000
+
+log = logging.getLogger("liteq.job")
+
+
+class Run:
+    """One attempt while it runs: what the worker shares with the task through its context."""
+
+    __slots__ = ("asked_to_stop", "claim", "deadline_ms", "lines", "lost", "progress", "saw_stop", "timed_out")
+
+    def __init__(self, claim: Claim, deadline_ms: int = 0) -> None:
+        self.claim = claim
+        self.deadline_ms = deadline_ms
+        """Wall-clock instant at which the time limit ends, 0 without one."""
+        self.asked_to_stop = False
+        self.timed_out = False
+        self.saw_stop = False
+        self.lost = False
+        self.lines: list[str] | None = None
+        self.progress: Callable[[int, int | None, str | None], None] | None = None
+
+
+running: ContextVar[Run | None] = ContextVar("liteq_running", default=None)
+"""The attempt that the calling thread or coroutine is busy with."""
+
+
+class JobContext:
+    """What a task may ask and say about its own run. Injected where a parameter is annotated with it."""
+
+    __slots__ = ("_run",)
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    @property
+    def id(self) -> int:
+        """The job's id."""
+        return self._run.claim.job_id
+
+    @property
+    def attempt(self) -> int:
+        """Which claim of the job this is, from 1. No idempotency token: a power cut may forget a claim."""
+        return self._run.claim.attempt
+
+    @property
+    def failures(self) -> int:
+        """How many attempts failed before this one."""
+        return self._run.claim.failures
+
+    @property
+    def queue(self) -> str:
+        return self._run.claim.queue
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the time limit ends, UTC; None without a limit."""
+        return to_datetime(self._run.deadline_ms) if self._run.deadline_ms else None
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the task should stop: somebody asked, its time is over, or the worker is leaving.
+
+        A task that has seen true here and returns is recorded as aborted or timed out, not as completed.
+        """
+        stop = self._run.asked_to_stop or self._run.timed_out or self._run.lost
+        if stop:
+            self._run.saw_stop = True
+        return stop
+
+    @property
+    def lost(self) -> bool:
+        """Whether the job was taken from this attempt; whatever it reports will be dropped."""
+        return self._run.lost
+
+    @property
+    def log(self) -> logging.Logger:
+        """A logger whose records are kept with the attempt, like those of every other logger."""
+        return logging.getLogger(f"liteq.task.{self._run.claim.task}")
+
+    def progress(self, done: int, total: int | None = None, note: str | None = None) -> None:
+        """Say how far the job is. Cheap: only a few a second are written, and the last always is."""
+        if self._run.progress is not None:
+            self._run.progress(done, total, note)
+
+
+class Job(Generic[R]):
+    """The handle of a stored job. Reads the row when asked; ``refresh`` reads it anew."""
+
+    def __init__(
+        self,
+        job_id: int,
+        *,
+        engine: Engine,
+        clock: Clock,
+        result_type: Any = Any,
+        answer: Answer = "new",
+        record: JobRecord | None = None,
+    ) -> None:
+        self.id = job_id
+        self.answer: Answer = answer
+        self._engine = engine
+        self._clock = clock
+        self._result_type = result_type
+        self._record = record
+
+    def __repr__(self) -> str:
+        state = f" {self._record.state.word}" if self._record else ""
+        return f"<Job {self.id}{state}>"
+
+    @property
+    def created(self) -> bool:
+        """Whether enqueueing made a new row, rather than finding the holder of the unique key."""
+        return self.answer == "new"
+
+    @property
+    def record(self) -> JobRecord:
+        """The row as it was last read. Raises JobNotFound."""
+        return self._record or self.refresh().record
+
+    def refresh(self) -> "Job[R]":
+        """Read the row again and give the handle. Raises JobNotFound when it was deleted or pruned."""
+        found = self._engine.get_job(self.id)
+        if found is None:
+            raise JobNotFound(f"there is no job {self.id}")
+        self._record = found
+        return self
+
+    @property
+    def state(self) -> State:
+        return self.record.state
+
+    @property
+    def queue(self) -> str:
+        return self.record.queue
+
+    @property
+    def task(self) -> str:
+        return self.record.task
+
+    @property
+    def priority(self) -> int:
+        return self.record.priority
+
+    @property
+    def run_at(self) -> datetime:
+        return to_datetime(self.record.run_at)
+
+    @property
+    def attempt(self) -> int:
+        return self.record.attempt
+
+    @property
+    def failures(self) -> int:
+        return self.record.failures
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is dead or was cancelled."""
+        return self.record.reason
+
+    @property
+    def args(self) -> Any:
+        """The arguments as plain JSON values."""
+        return decode(self.record.args, decoder(Any), what="args")
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return self._engine.tags(self.id)
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """What is remembered of its attempts, oldest first; a plain first success leaves nothing."""
+        return self._engine.attempts(self.id)
+
+    @property
+    def result(self) -> R:
+        """The result, in the type that the task is annotated with. Raises NotCompleted without one."""
+        record = self.record
+        if record.state is not State.COMPLETED:
+            why = f": {record.reason}" if record.reason else ""
+            raise NotCompleted(f"job {self.id} is {record.state.word}, it has no result{why}")
+        if record.result_error is not None:
+            raise NotCompleted(f"job {self.id} completed, but its result was not stored: {record.result_error}")
+        if record.result is None:
+            return cast("R", None)
+        return cast("R", decode(record.result, decoder(self._result_type), what="result"))
+
+    def wait(self, timeout: timedelta | float | None = None) -> "Job[R]":
+        """Return the handle once the job is completed, dead or cancelled.
+
+        Raises WaitTimeout when it is not so in time, InvalidOption inside a task: a worker that waits for a job that
+        only it could run would wait for ever.
+        """
+        if running.get() is not None:
+            raise InvalidOption("wait() inside a task could wait for ever; enqueue a follow-up job instead")
+        limit = None if timeout is None else to_ms(timeout, what="timeout")
+        watch = self._engine.watch()
+        try:
+            self._wait(limit, watch.wait)
+        finally:
+            watch.close()
+        return self
+
+    def _wait(self, limit: int | None, pause: Callable[[int], bool]) -> None:
+        begun = self._clock.monotonic_ms()
+        warned = False
+        while self.refresh().state not in FINISHED:
+            waited = self._clock.monotonic_ms() - begun
+            if limit is not None and waited >= limit:
+                raise WaitTimeout(f"job {self.id} is still {self.state.word} after {limit / 1000:g} s")
+            if not warned and waited >= NO_WORKER_AFTER_MS:
+                warned = True
+                self._warn_without_worker()
+            pause(LONGEST_LOOK_AWAY_MS if limit is None else min(LONGEST_LOOK_AWAY_MS, limit - waited))
+
+    def _warn_without_worker(self) -> None:
+        if not any(worker.alive for worker in self._engine.workers()):
+            log.warning("no worker is alive; nobody will run job %d", self.id, extra={"job_id": self.id})
+
+
+def to_plain(record: JobRecord) -> dict[str, Any]:
+    """Give a row as plain values for JSON: instants as ISO text in UTC, the state as a word, args and result decoded."""
+    plain: dict[str, Any] = {}
+    for name in record.__struct_fields__:
+        value = getattr(record, name)
+        if name.endswith("_at") and value is not None:
+            plain[name] = to_datetime(value).isoformat()
+        elif name in {"args", "result", "backoff"}:
+            plain[name] = None if value is None else _readable(value)
+        else:
+            plain[name] = value.word if isinstance(value, State) else value
+    return plain
+
+
+def _readable(data: bytes) -> Any:
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {"undecodable": data[:200].hex()}

@@ -1,0 +1,244 @@
+"""The wall between liteq and its database: one verb for each transition, in the words of the domain.
+
+Structs, bytes and integers cross it, never a connection or a row; ``now`` is always an argument, in milliseconds. Whoever
+implements it owes what the docstrings promise, and ``tests/engine`` holds every implementation to it.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from liteq.model.fleet import FileFacts, LaneCount, MetricRow, QueueRecord, WorkerCard, WorkerRecord
+from liteq.model.job import (
+    Attempt,
+    Change,
+    Claim,
+    Completion,
+    Enqueued,
+    Expired,
+    JobFilter,
+    JobRecord,
+    NewJob,
+    Report,
+)
+
+
+class Slate(Protocol):
+    """One worker's proof of life, and the list of the jobs it has started. Both outlive its sudden death."""
+
+    @property
+    def worker_id(self) -> int: ...
+
+    def start(self, slot: int, job_id: int, attempt: int, started_at: int, deadline: int = 0) -> None:
+        """Note that the job runs now in the slot: should the process die, this job is charged with it."""
+        ...
+
+    def clear(self, slot: int) -> None:
+        """Note that nothing runs in the slot."""
+        ...
+
+    def beat(self, monotonic_ms: int) -> None:
+        """Note that the worker's loop turns."""
+        ...
+
+    def release(self, *, remove: bool) -> None:
+        """Let go of the proof, as death does; with ``remove`` nothing of it stays behind."""
+        ...
+
+    def intact(self) -> bool:
+        """Tell whether the proof still stands where others look for it; if not, claiming must stop."""
+        ...
+
+
+class Watch(Protocol):
+    """Waits for somebody's commit."""
+
+    def wait(self, timeout_ms: int) -> bool:
+        """Return true as soon as something may have been committed or ``wake`` was called, false after the time."""
+        ...
+
+    def wake(self) -> None:
+        """End the wait from another thread."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Engine(Protocol):
+    """What keeps jobs. Every verb is its own commit, unless ``transaction`` is open in the calling thread."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Run several verbs as one commit: all or nothing. Nests by joining. No user code inside."""
+        ...
+
+    def busy_here(self) -> bool:
+        """Tell whether the calling thread is inside the engine, where nothing may interrupt it."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the database. Harmless when repeated."""
+        ...
+
+    # ---- into the queue
+
+    def enqueue(self, jobs: Sequence[NewJob], *, now: int) -> list[Enqueued]:
+        """Store the jobs, ready or scheduled by their ``run_at``, all or none, answers in the given order.
+
+        Raises UniqueKeyTaken where a key is held and the job said ``raise``.
+        """
+        ...
+
+    # ---- claims and their reports
+
+    def claim(
+        self, *, worker_id: int, queues: Sequence[str] | None, tasks: Sequence[str], limit: int, now: int
+    ) -> list[Claim]:
+        """Take at most ``limit`` ready jobs for the worker: priority, then ``run_at``, then id. None means all queues.
+
+        Due scheduled jobs are promoted first. Takes no write lock when there is nothing to take.
+        """
+        ...
+
+    def complete(self, claim: Claim, *, result: bytes | None, report: Report, now: int) -> None:
+        """running -> completed. LeaseLost when late."""
+        ...
+
+    def complete_many(self, completions: Sequence[Completion], *, now: int) -> list[Claim]:
+        """running -> completed for each; give back the claims that were refused because they were lost."""
+        ...
+
+    def retry(self, claim: Claim, *, run_at: int, report: Report, now: int) -> None:
+        """running -> scheduled with one more failure. LeaseLost when late, WrongState when the budget is spent."""
+        ...
+
+    def dead_letter(self, claim: Claim, *, reason: str, report: Report, now: int) -> None:
+        """running -> dead with one more failure, to wait for a person. LeaseLost when late."""
+        ...
+
+    def snooze(self, claim: Claim, *, run_at: int, report: Report, now: int) -> None:
+        """running -> scheduled, no failure. LeaseLost when late."""
+        ...
+
+    def release(self, claims: Sequence[Claim], *, reason: str, now: int) -> list[Claim]:
+        """running -> ready, unharmed, for each; give back those that were lost."""
+        ...
+
+    def abort(self, claim: Claim, *, report: Report, now: int) -> None:
+        """running -> cancelled, because a cancel was asked. LeaseLost when late, WrongState when none was."""
+        ...
+
+    # ---- by an application or a person
+
+    def cancel(self, job_ids: Sequence[int], *, reason: str, now: int) -> list[int]:
+        """Cancel those at rest, ask those that run; give the ids that either happened to."""
+        ...
+
+    def cancels_asked(self, *, worker_id: int) -> list[int]:
+        """Give the ids of the worker's running jobs that were asked to stop."""
+        ...
+
+    def requeue(self, job_ids: Sequence[int], *, now: int) -> list[int]:
+        """finished -> ready with a fresh budget; give the ids moved. UniqueKeyTaken if a key has a new holder."""
+        ...
+
+    def reschedule(self, job_ids: Sequence[int], change: Change, *, now: int) -> list[int]:
+        """Alter jobs at rest; ready or scheduled follows from ``run_at``. Give the ids altered."""
+        ...
+
+    def delete(self, job_ids: Sequence[int]) -> list[int]:
+        """Remove jobs that do not run, with their attempts; give the ids removed."""
+        ...
+
+    def pause_queue(self, queue: str, *, reason: str | None, now: int) -> None:
+        """Let no job of the queue be claimed until it is resumed."""
+        ...
+
+    def resume_queue(self, queue: str) -> bool:
+        """Let the queue's jobs be claimed again; false when it was not paused."""
+        ...
+
+    # ---- questions
+
+    def get_job(self, job_id: int) -> JobRecord | None: ...
+
+    def list_jobs(self, wanted: JobFilter, *, limit: int, before_id: int | None = None) -> list[JobRecord]:
+        """Give the newest matching jobs first, at most ``limit``, only ids below ``before_id`` when given."""
+        ...
+
+    def count_jobs(self, wanted: JobFilter) -> int: ...
+
+    def attempts(self, job_id: int) -> list[Attempt]:
+        """Give what is remembered of the job's attempts, oldest first. A plain first success leaves none."""
+        ...
+
+    def tags(self, job_id: int) -> tuple[str, ...]: ...
+
+    def lane_counts(self) -> list[LaneCount]:
+        """Count the live and dead jobs by queue, task, state and priority."""
+        ...
+
+    def queues(self) -> list[QueueRecord]:
+        """Give the queues that have settings."""
+        ...
+
+    def metrics(self, *, since_minute: int) -> list[MetricRow]: ...
+
+    def next_due(self) -> int | None:
+        """Give the earliest ``run_at`` of a scheduled job, None when there is none."""
+        ...
+
+    def file_facts(self) -> FileFacts: ...
+
+    # ---- workers
+
+    def register_worker(self, card: WorkerCard, *, now: int) -> Slate:
+        """Make the worker known, its life provable from the commit on."""
+        ...
+
+    def retire_worker(self, slate: Slate) -> None:
+        """Strike a worker that has given everything back."""
+        ...
+
+    def expire(self, *, now: int, causes: dict[int, str] | None = None) -> list[Expired]:
+        """Take the jobs of every worker that is proved dead.
+
+        Jobs that had started are charged a crash: ready at the first, with backoff after, dead at ``max_crashes``.
+        The others go back unharmed. ``causes`` says, by worker id, how it died, where somebody saw it.
+        """
+        ...
+
+    def workers(self) -> list[WorkerRecord]: ...
+
+    # ---- upkeep
+
+    def watch(self) -> Watch:
+        """Give a new watch on other people's commits."""
+        ...
+
+    def changed(self) -> bool:
+        """Tell whether anybody else committed since the last time this was asked. Cheap; for missed signals."""
+        ...
+
+    def prune(self, *, finished_before: int, limit: int) -> int:
+        """Remove at most ``limit`` completed and cancelled jobs that finished earlier; give how many."""
+        ...
+
+    def tend(self) -> None:
+        """Keep the file small: checkpoint when the log has grown, give free pages back in small steps."""
+        ...
+
+    def settle(self) -> None:
+        """Checkpoint everything, so that the file alone is whole."""
+        ...
+
+    def backup(self, destination: Path, *, progress: Callable[[int, int], None] | None = None) -> None:
+        """Write a verified copy of the file, mode 0600, in place only when complete.
+
+        ``progress`` hears pages done and in all.
+        """
+        ...
+
+    def check(self, *, full: bool) -> list[str]:
+        """Give the database's complaints about its own file; an empty list is good."""
+        ...

@@ -1,0 +1,45 @@
+"""The SQLite engine: its verbs stand by noun in the files beside this one, each a thin shell over its ``.sql``."""
+
+import os
+from contextlib import AbstractContextManager
+
+from liteq.store.sqlite.asking import Asking
+from liteq.store.sqlite.claiming import Claiming
+from liteq.store.sqlite.enqueueing import Enqueueing
+from liteq.store.sqlite.file import JobFile
+from liteq.store.sqlite.handling import Handling
+from liteq.store.sqlite.reporting import Reporting
+from liteq.store.sqlite.sidecar import LifeLock
+from liteq.store.sqlite.staffing import Staffing
+from liteq.store.sqlite.tending import Tending
+
+
+class SqliteEngine(Enqueueing, Claiming, Reporting, Handling, Asking, Staffing, Tending):
+    """Keeps jobs in one SQLite file. Thread-safe."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        full: bool = True,
+        shared: bool = False,
+        allow_network: bool = False,
+        create: bool = True,
+    ) -> None:
+        self.file = JobFile(path, full=full, shared=shared, allow_network=allow_network, create=create)
+        self.lives: dict[int, LifeLock] = {}
+        self.pruned_up_to = 0
+        self.seen_version = None
+
+    def transaction(self) -> AbstractContextManager[None]:
+        return self.file.writer.transaction()
+
+    def busy_here(self) -> bool:
+        """Tell whether the calling thread is inside the engine, where nothing may interrupt it."""
+        return self.file.inside.here()
+
+    def close(self) -> None:
+        for life in self.lives.values():
+            life.release(remove=False)
+        self.lives.clear()
+        self.file.close()

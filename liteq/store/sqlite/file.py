@@ -1,0 +1,124 @@
+"""The open file: one connection that writes, one that reads, the sidecar beside it, and the checks on the way in."""
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from liteq.errors import DiskFull, LiteqError
+from liteq.store.sqlite import schema
+from liteq.store.sqlite.checkpoint import Checkpointer
+from liteq.store.sqlite.connection import Bindings, Row, connect, wait_when_busy, write_ahead
+from liteq.store.sqlite.guards import check_filesystem, check_path, claim_inode, create_private, release_inode
+from liteq.store.sqlite.platform import refuse_unsupported_platform
+from liteq.store.sqlite.sidecar import Sidecar
+from liteq.store.sqlite.writer import Inside, SharedCommit, Writer
+
+BUSY_TIMEOUT_MS = 10_000
+KEPT_FOR_DRAINING = 8 * 1024 * 1024
+
+
+class JobFile:
+    """An open liteq file. Thread-safe; belongs to the process that opened it."""
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, full: bool, shared: bool, allow_network: bool, create: bool
+    ) -> None:
+        refuse_unsupported_platform()
+        self.path = check_path(path, create=create)
+        check_filesystem(self.path, allow_network=allow_network)
+        if create:
+            create_private(self.path)
+        claim_inode(self.path)
+        try:
+            self._open(full=full, shared=shared)
+        except BaseException:
+            release_inode(self.path)
+            raise
+
+    def _open(self, *, full: bool, shared: bool) -> None:
+        known = _look(self.path, shared=shared)
+        self.inside = Inside()
+        self.sidecar = Sidecar(self.path)
+        self.sidecar.open()
+        self._reading = threading.Lock()
+        self._closed = False
+        try:
+            connection = connect(self.path)
+            wait_when_busy(connection, BUSY_TIMEOUT_MS)
+            if not known:
+                # Only a file without tables can still be taught to give pages back.
+                connection.plain("PRAGMA auto_vacuum = INCREMENTAL")
+            write_ahead(connection)
+            self.writer = Writer(
+                connection, self.sidecar, self.inside, full=full, turn_timeout_ms=BUSY_TIMEOUT_MS // 2
+            )
+            self._bring_up_to_date(shared=shared)
+            self._reader = connect(self.path)
+            self._reader.plain("PRAGMA query_only = 1")
+            wait_when_busy(self._reader, BUSY_TIMEOUT_MS)
+        except BaseException:
+            self.sidecar.close()
+            raise
+        self.checkpointer = Checkpointer(self.path, self.writer)
+        self.writer.after_commit = self.checkpointer.after_commit
+        self.shared_commit = SharedCommit(self.writer, self.inside)
+
+    def _bring_up_to_date(self, *, shared: bool) -> None:
+        connection = self.writer.connection
+        with self.writer.transaction():
+            # Asked again under the lock: another process may have created the schema meanwhile.
+            if schema.holds_liteq(connection, shared=shared):
+                if schema.stored_version(connection) == schema.SCHEMA_VERSION:
+                    return
+                schema.migrate(connection)
+            else:
+                schema.create(connection, shared=shared)
+                schema.keep_reserve(connection)
+        self.writer.forget_schema()
+        # A new file can lose even its schema with the power until it has been checkpointed once.
+        connection.plain("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def read(self, name: str, bindings: Bindings | None = None) -> list[Row]:
+        """Run a named question: inside the thread's own transaction if one is open, else beside all writers."""
+        if self.writer.holds():
+            return self.writer.connection.rows(name, bindings)
+        self.writer.refuse_fork()
+        with self.inside, self._reading:
+            return self._reader.rows(name, bindings)
+
+    def read_plain(self, sql: str) -> list[Row]:
+        """Run a fixed pragma beside all writers."""
+        self.writer.refuse_fork()
+        with self.inside, self._reading:
+            return self._reader.plain(sql)
+
+    def refuse_when_nearly_full(self) -> None:
+        """Keep the last free megabytes for draining: what is queued must be able to leave a full disk."""
+        disk = os.statvfs(self.path)
+        if disk.f_bavail * disk.f_frsize < KEPT_FOR_DRAINING:
+            raise DiskFull("less than 8 MiB are free on the disk; they are kept for running what is queued")
+
+    def close(self) -> None:
+        """Close everything. In a forked child only our side is dropped: the parent's locks are not the child's."""
+        if self._closed:
+            return
+        self._closed = True
+        with suppress(LiteqError):
+            self.writer.refuse_fork()
+            for connection in (self.checkpointer, self._reader, self.writer.connection):
+                connection.close()
+            self.sidecar.close()
+            release_inode(self.path)
+
+
+def _look(path: Path, *, shared: bool) -> bool:
+    """Tell whether the file is a liteq file, without changing a byte of it."""
+    if path.stat().st_size == 0:
+        return False
+    connection = connect(path, read_only=True)
+    try:
+        return schema.holds_liteq(connection, shared=shared)
+    finally:
+        connection.close()
+

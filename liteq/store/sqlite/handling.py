@@ -1,0 +1,75 @@
+"""What applications and people do to jobs by hand."""
+
+from collections.abc import Sequence
+
+from liteq.errors import UniqueKeyTaken
+from liteq.model.job import Change
+from liteq.store.sqlite import metering
+from liteq.store.sqlite.enqueueing import id_list
+from liteq.store.sqlite.file import JobFile
+
+
+class Handling:
+    """The verbs of applications and people, on jobs by id and on whole queues."""
+
+    file: JobFile
+
+    def cancel(self, job_ids: Sequence[int], *, reason: str, now: int) -> list[int]:
+        values = {"job_ids": id_list(job_ids), "reason": reason, "now": now}
+        with self.file.writer.transaction():
+            connection = self.file.writer.connection
+            gone = connection.rows("cancel", values)
+            for _job_id, queue, task in gone:
+                metering.add(connection, queue, task, now=now, cancelled=1)
+            asked = connection.rows("ask_cancel", values)
+        return sorted(row[0] for row in gone + asked)
+
+    def cancels_asked(self, *, worker_id: int) -> list[int]:
+        return [row[0] for row in self.file.read("cancels_asked", {"worker_id": worker_id})]
+
+    def requeue(self, job_ids: Sequence[int], *, now: int) -> list[int]:
+        with self.file.writer.transaction():
+            return [job_id for job_id in dict.fromkeys(job_ids) if self._requeue(job_id, now)]
+
+    def _requeue(self, job_id: int, now: int) -> bool:
+        connection = self.file.writer.connection
+        rival = connection.rows("rival", {"job_id": job_id, "now": now})
+        if rival:
+            holder, key = rival[0]
+            raise UniqueKeyTaken(
+                f"job {job_id} cannot run again while job {holder} holds its unique key {key[:60]!r}", job_id=holder
+            )
+        return bool(connection.rows("requeue", {"job_id": job_id, "now": now}))
+
+    def reschedule(self, job_ids: Sequence[int], change: Change, *, now: int) -> list[int]:
+        values = {
+            "job_ids": id_list(job_ids),
+            "run_at": change.run_at,
+            "priority": change.priority,
+            "queue": change.queue,
+            "now": now,
+        }
+        with self.file.writer.transaction():
+            return sorted(row[0] for row in self.file.writer.connection.rows("reschedule", values))
+
+    def delete(self, job_ids: Sequence[int]) -> list[int]:
+        with self.file.writer.transaction():
+            return delete_jobs(self.file, job_ids)
+
+    def pause_queue(self, queue: str, *, reason: str | None, now: int) -> None:
+        with self.file.writer.transaction():
+            self.file.writer.connection.rows("pause_queue", {"queue": queue, "reason": reason, "now": now})
+
+    def resume_queue(self, queue: str) -> bool:
+        with self.file.writer.transaction():
+            return bool(self.file.writer.connection.rows("resume_queue", {"queue": queue}))
+
+
+def delete_jobs(file: JobFile, job_ids: Sequence[int]) -> list[int]:
+    """Remove jobs that do not run, with all that hangs on them; give the ids removed. Wants an open transaction."""
+    connection = file.writer.connection
+    gone = sorted(row[0] for row in connection.rows("delete", {"job_ids": id_list(job_ids)}))
+    if gone:
+        for statement in ("forget_attempts", "untag"):
+            connection.rows(statement, {"job_ids": id_list(gone)})
+    return gone

@@ -1,0 +1,107 @@
+CREATE TABLE liteq_meta (
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE liteq_job (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    state           INTEGER NOT NULL CHECK (state BETWEEN 1 AND 8),
+    priority        INTEGER NOT NULL,
+    run_at          INTEGER NOT NULL,
+    attempt         INTEGER NOT NULL DEFAULT 0,
+    failures        INTEGER NOT NULL DEFAULT 0,
+    crashes         INTEGER NOT NULL DEFAULT 0,
+    max_failures    INTEGER NOT NULL,
+    max_crashes     INTEGER NOT NULL,
+    timeout_ms      INTEGER,
+    owner           INTEGER,
+    enqueued_at     INTEGER NOT NULL,
+    claimed_at      INTEGER,
+    started_at      INTEGER,
+    finished_at     INTEGER,
+    cancel_asked_at INTEGER,
+    parents_left    INTEGER NOT NULL DEFAULT 0,
+    children        INTEGER NOT NULL DEFAULT 0,
+    batch_id        INTEGER,
+    schedule_id     INTEGER,
+    fire_at         INTEGER,
+    unique_scope    INTEGER,
+    held_until      INTEGER,
+    args_crc        INTEGER NOT NULL,
+    queue           TEXT NOT NULL,
+    task            TEXT NOT NULL,
+    unique_key      TEXT,
+    unique_slot     TEXT,
+    concurrency_key TEXT,
+    reason          TEXT,
+    result_error    TEXT,
+    backoff         BLOB,
+    args            BLOB NOT NULL,
+    result          BLOB
+) STRICT;
+
+CREATE INDEX liteq_job_ready ON liteq_job (queue, task, priority DESC, run_at, id) WHERE state = 4;
+CREATE INDEX liteq_job_scheduled ON liteq_job (run_at, queue, task, priority) WHERE state = 1;
+CREATE INDEX liteq_job_waiting ON liteq_job (queue, task, priority) WHERE state = 2;
+CREATE INDEX liteq_job_blocked ON liteq_job (concurrency_key, priority DESC, run_at, id) WHERE state = 3;
+CREATE INDEX liteq_job_running ON liteq_job (owner) WHERE state = 5;
+CREATE INDEX liteq_job_dead ON liteq_job (queue, task, priority) WHERE state = 7;
+CREATE UNIQUE INDEX liteq_job_unique ON liteq_job (unique_slot) WHERE unique_slot IS NOT NULL;
+
+CREATE TABLE liteq_attempt (
+    job_id      INTEGER NOT NULL,
+    attempt     INTEGER NOT NULL,
+    outcome     TEXT NOT NULL,
+    worker      TEXT NOT NULL,
+    claimed_at  INTEGER,
+    started_at  INTEGER,
+    finished_at INTEGER NOT NULL,
+    exit_code   INTEGER,
+    error       TEXT,
+    traceback   TEXT,
+    log         TEXT,
+    output      BLOB,
+    PRIMARY KEY (job_id, attempt)
+) STRICT;
+
+CREATE TABLE liteq_tag (
+    tag    TEXT NOT NULL,
+    job_id INTEGER NOT NULL,
+    PRIMARY KEY (tag, job_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX liteq_tag_job ON liteq_tag (job_id);
+
+CREATE TABLE liteq_queue (
+    name          TEXT PRIMARY KEY,
+    paused_at     INTEGER,
+    paused_reason TEXT
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE liteq_worker (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    name          TEXT NOT NULL,
+    pid           INTEGER NOT NULL,
+    pid_start     INTEGER,
+    boot_id       TEXT NOT NULL,
+    pid_namespace INTEGER NOT NULL,
+    life_ino      INTEGER NOT NULL,
+    started_at    INTEGER NOT NULL,
+    tasks         TEXT NOT NULL,
+    queues        TEXT,
+    slots         INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE liteq_metric (
+    minute    INTEGER NOT NULL,
+    queue     TEXT NOT NULL,
+    task      TEXT NOT NULL,
+    completed INTEGER NOT NULL DEFAULT 0,
+    failed    INTEGER NOT NULL DEFAULT 0,
+    dead      INTEGER NOT NULL DEFAULT 0,
+    crashed   INTEGER NOT NULL DEFAULT 0,
+    cancelled INTEGER NOT NULL DEFAULT 0,
+    run_ms    INTEGER NOT NULL DEFAULT 0,
+    wait_ms   INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (minute, queue, task)
+) STRICT, WITHOUT ROWID;

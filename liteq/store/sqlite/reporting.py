@@ -1,0 +1,143 @@
+"""What became of claims: every verb here is fenced by (job, attempt, worker), and a late one changes nothing."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from liteq.errors import LeaseLost, WrongState
+from liteq.model.job import Claim, Completion, Report
+from liteq.model.transitions import Outcome
+from liteq.store.sqlite.connection import Connection
+from liteq.store.sqlite.enqueueing import id_list
+from liteq.store.sqlite.file import JobFile
+from liteq.store.sqlite.metering import count_outcome, count_outcomes
+
+
+class Reporting:
+    """The verbs by which workers report."""
+
+    file: JobFile
+
+    def complete(self, claim: Claim, *, result: bytes | None, report: Report, now: int) -> None:
+        if self.complete_many([Completion(claim=claim, report=report, result=result)], now=now):
+            raise LeaseLost(_late(claim))
+
+    def complete_many(self, completions: Sequence[Completion], *, now: int) -> list[Claim]:
+        with self.file.writer.transaction():
+            connection = self.file.writer.connection
+            done = connection.many("complete", [_completion(one) for one in completions])
+            kept, lost = list(completions), []
+            if len(done) < len(completions):
+                kept, lost = _split(completions, {row[0] for row in done})
+            told = [attempt_row(one.claim, one.report) for one in kept if _worth_telling(one)]
+            if told:
+                connection.many("remember", told)
+            count_outcomes(connection, kept, now=now)
+        return lost
+
+    def retry(self, claim: Claim, *, run_at: int, report: Report, now: int) -> None:
+        self._move("retry", claim, report, now, run_at=run_at)
+
+    def dead_letter(self, claim: Claim, *, reason: str, report: Report, now: int) -> None:
+        self._move("dead_letter", claim, report, now, reason=reason, now=now)
+
+    def snooze(self, claim: Claim, *, run_at: int, report: Report, now: int) -> None:
+        self._move("snooze", claim, report, now, run_at=run_at)
+
+    def abort(self, claim: Claim, *, report: Report, now: int) -> None:
+        self._move("abort", claim, report, now, now=now)
+
+    def release(self, claims: Sequence[Claim], *, reason: str, now: int) -> list[Claim]:
+        with self.file.writer.transaction(durable=False):
+            connection = self.file.writer.connection
+            back = {row[0] for row in connection.many("release", [fence(claim) for claim in claims])}
+            kept = [claim for claim in claims if claim.job_id in back]
+            connection.many("remember", [attempt_row(claim, _released(claim, reason, now)) for claim in kept])
+            cancel_as_asked(connection, list(back), now=now)
+        return [claim for claim in claims if claim.job_id not in back]
+
+    def _move(self, verb: str, claim: Claim, report: Report, moment: int, /, **values: Any) -> None:
+        with self.file.writer.transaction():
+            connection = self.file.writer.connection
+            if not connection.rows(verb, fence(claim) | {"started_at": report.started_at} | values):
+                self._refuse(verb, claim)
+            connection.rows("remember", attempt_row(claim, report))
+            count_outcome(connection, claim, report, verb=verb, now=moment)
+            cancel_as_asked(connection, [claim.job_id], now=moment)
+
+    def _refuse(self, verb: str, claim: Claim) -> None:
+        if self.file.writer.connection.rows("still_claimed", fence(claim)):
+            raise WrongState(f"job {claim.job_id} does not allow {verb} in attempt {claim.attempt}")
+        raise LeaseLost(_late(claim))
+
+
+def _late(claim: Claim) -> str:
+    return f"job {claim.job_id} is no longer this worker's (attempt {claim.attempt}); the report was dropped"
+
+
+def cancel_as_asked(connection: Connection, job_ids: Sequence[int], *, now: int) -> None:
+    """Cancel those jobs that were asked to stop while they ran and have just come to rest instead."""
+    if job_ids:
+        connection.rows("cancel_as_asked", {"job_ids": id_list(job_ids), "now": now})
+
+
+def fence(claim: Claim) -> dict[str, Any]:
+    """Give the bindings that every write about a running job carries."""
+    return {"job_id": claim.job_id, "attempt": claim.attempt, "worker_id": claim.worker_id}
+
+
+def _completion(one: Completion) -> dict[str, Any]:
+    claim, report = one.claim, one.report
+    return {
+        "job_id": claim.job_id,
+        "attempt": claim.attempt,
+        "worker_id": claim.worker_id,
+        "result": one.result,
+        "result_error": one.result_error,
+        "started_at": report.started_at,
+        "finished_at": report.finished_at,
+    }
+
+
+def _split(completions: Sequence[Completion], done: set[int]) -> tuple[list[Completion], list[Claim]]:
+    # A job may stand twice in one report, as an old claim and as a new one: only one of them was let through.
+    kept: list[Completion] = []
+    lost: list[Claim] = []
+    newest: dict[int, int] = defaultdict(int)
+    for one in completions:
+        newest[one.claim.job_id] = max(newest[one.claim.job_id], one.claim.attempt)
+    for one in completions:
+        through = one.claim.job_id in done and one.claim.attempt == newest[one.claim.job_id]
+        if through:
+            kept.append(one)
+        else:
+            lost.append(one.claim)
+    return kept, lost
+
+
+def _worth_telling(one: Completion) -> bool:
+    report = one.report
+    return one.claim.attempt > 1 or report.log is not None or report.output is not None
+
+
+def _released(claim: Claim, reason: str, now: int) -> Report:
+    return Report(outcome=Outcome.RELEASED, started_at=claim.claimed_at, finished_at=now, error=reason)
+
+
+def attempt_row(claim: Claim, report: Report) -> dict[str, Any]:
+    return {
+        "job_id": claim.job_id,
+        "attempt": claim.attempt,
+        "worker_id": claim.worker_id,
+        "outcome": report.outcome.value,
+        "claimed_at": claim.claimed_at,
+        "started_at": report.started_at,
+        "finished_at": report.finished_at,
+        "exit_code": report.exit_code,
+        "error": report.error,
+        "traceback": report.traceback,
+        "log": report.log,
+        "output": report.output,
+    }
+
+

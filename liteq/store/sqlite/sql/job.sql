@@ -1,0 +1,309 @@
+-- name: enqueue
+-- none -> ready / scheduled.
+INSERT INTO liteq_job
+    (state, priority, run_at, max_failures, max_crashes, timeout_ms, enqueued_at, unique_scope, held_until,
+     args_crc, queue, task, unique_key, unique_slot, backoff, args)
+VALUES
+    (iif(:run_at > :now, @scheduled, @ready), :priority, :run_at, :max_failures, :max_crashes, :timeout_ms, :now,
+     :unique_scope, :held_until, :args_crc, :queue, :task, :unique_key, :unique_key, :backoff, :args);
+
+-- name: holder
+-- Who holds a unique key, and whether its time is over.
+SELECT id, state, held_until IS NOT NULL AND held_until <= :now AS lapsed
+FROM liteq_job
+WHERE unique_slot = :unique_key;
+
+-- name: free_key
+UPDATE liteq_job
+SET unique_slot = NULL
+WHERE id = :job_id;
+
+-- name: replace
+-- scheduled / ready -> scheduled / ready, with the newcomer's arguments and time.
+UPDATE liteq_job
+SET state    = iif(:run_at > :now, @scheduled, @ready),
+    run_at   = :run_at,
+    priority = :priority,
+    args     = :args,
+    args_crc = :args_crc
+WHERE id = :job_id
+  AND state IN (@scheduled, @ready)
+RETURNING id;
+
+-- name: promote
+-- scheduled -> ready. Some at a time, so that no claim holds the lock for long.
+UPDATE liteq_job
+SET state = @ready
+WHERE id IN (SELECT id FROM liteq_job WHERE state = @scheduled AND run_at <= :now ORDER BY run_at LIMIT 500)
+  AND state = @scheduled
+RETURNING id;
+
+-- name: next_due
+SELECT run_at
+FROM liteq_job
+WHERE state = @scheduled
+ORDER BY run_at
+LIMIT 1;
+
+-- name: ready_lanes
+-- The lanes with ready jobs, found by leaping from one to the next through the index of ready jobs.
+WITH RECURSIVE lane (queue, task) AS (
+    SELECT (SELECT queue FROM liteq_job WHERE state = @ready ORDER BY queue, task LIMIT 1),
+           (SELECT task FROM liteq_job WHERE state = @ready ORDER BY queue, task LIMIT 1)
+    UNION ALL
+    SELECT (SELECT queue FROM liteq_job WHERE state = @ready AND (queue, task) > (lane.queue, lane.task)
+            ORDER BY queue, task LIMIT 1),
+           (SELECT task FROM liteq_job WHERE state = @ready AND (queue, task) > (lane.queue, lane.task)
+            ORDER BY queue, task LIMIT 1)
+    FROM lane
+    WHERE lane.queue IS NOT NULL
+)
+SELECT queue, task
+FROM lane
+WHERE queue IS NOT NULL;
+
+-- name: lane_heads
+SELECT priority, run_at, id
+FROM liteq_job
+WHERE state = @ready
+  AND queue = :queue
+  AND task = :task
+ORDER BY priority DESC, run_at, id
+LIMIT :limit;
+
+-- name: claim
+-- ready -> running. What rivals took meanwhile is not ready any more and stays theirs.
+UPDATE liteq_job
+SET state       = @running,
+    attempt     = attempt + 1,
+    owner       = :worker_id,
+    claimed_at  = :now,
+    unique_slot = iif(unique_scope = 1, NULL, unique_slot)
+WHERE id IN (SELECT value FROM json_each(:job_ids))
+  AND state = @ready
+RETURNING id, attempt, owner, queue, task, args, args_crc, priority, run_at, enqueued_at, claimed_at,
+          failures, max_failures, crashes, max_crashes, backoff, timeout_ms;
+
+-- name: complete
+-- running -> completed. No row comes back when the claim is no longer the job's.
+UPDATE liteq_job
+SET state           = @completed,
+    result          = :result,
+    result_error    = :result_error,
+    started_at      = :started_at,
+    finished_at     = :finished_at,
+    owner           = NULL,
+    cancel_asked_at = NULL,
+    unique_slot     = iif(unique_scope <= 2, NULL, unique_slot)
+WHERE id = :job_id
+  AND attempt = :attempt
+  AND owner = :worker_id
+  AND state = @running
+RETURNING id;
+
+-- name: retry
+-- running -> scheduled, one failure more.
+UPDATE liteq_job
+SET state       = @scheduled,
+    failures    = failures + 1,
+    run_at      = :run_at,
+    started_at  = :started_at,
+    owner       = NULL
+WHERE id = :job_id
+  AND attempt = :attempt
+  AND owner = :worker_id
+  AND state = @running
+  AND failures + 1 < max_failures
+RETURNING id;
+
+-- name: dead_letter
+-- running -> dead, one failure more.
+UPDATE liteq_job
+SET state           = @dead,
+    failures        = failures + 1,
+    reason          = :reason,
+    started_at      = :started_at,
+    finished_at     = :now,
+    owner           = NULL,
+    cancel_asked_at = NULL,
+    unique_slot     = iif(unique_scope <= 2, NULL, unique_slot)
+WHERE id = :job_id
+  AND attempt = :attempt
+  AND owner = :worker_id
+  AND state = @running
+RETURNING id;
+
+-- name: snooze
+-- running -> scheduled, no failure.
+UPDATE liteq_job
+SET state      = @scheduled,
+    run_at     = :run_at,
+    started_at = :started_at,
+    owner      = NULL
+WHERE id = :job_id
+  AND attempt = :attempt
+  AND owner = :worker_id
+  AND state = @running
+RETURNING id;
+
+-- name: release
+-- running -> ready, unharmed.
+UPDATE liteq_job
+SET state      = @ready,
+    owner      = NULL,
+    claimed_at = NULL
+WHERE id = :job_id
+  AND attempt = :attempt
+  AND owner = :worker_id
+  AND state = @running
+RETURNING id;
+
+-- name: abort
+-- running -> cancelled, because somebody asked.
+UPDATE liteq_job
+SET state       = @cancelled,
+    started_at  = :started_at,
+    finished_at = :now,
+    owner       = NULL,
+    unique_slot = iif(unique_scope <= 2, NULL, unique_slot)
+WHERE id = :job_id
+  AND attempt = :attempt
+  AND owner = :worker_id
+  AND state = @running
+  AND cancel_asked_at IS NOT NULL
+RETURNING id;
+
+-- name: still_claimed
+-- Whether a claim is still the job's own: tells a late report from one that came in the wrong state.
+SELECT 1
+FROM liteq_job
+WHERE id = :job_id
+  AND attempt = :attempt
+  AND owner = :worker_id
+  AND state = @running;
+
+-- name: running_of
+SELECT id, attempt, owner, queue, task, claimed_at, crashes, max_crashes, backoff
+FROM liteq_job
+WHERE state = @running
+  AND owner = :worker_id
+ORDER BY id
+LIMIT :limit;
+
+-- name: expire
+-- running -> ready / scheduled / dead. The state was decided under the same lock from what the slate says.
+UPDATE liteq_job
+SET state       = :state,
+    crashes     = crashes + :charge,
+    run_at      = coalesce(:run_at, run_at),
+    reason      = coalesce(:reason, reason),
+    started_at  = coalesce(:started_at, started_at),
+    finished_at = iif(:state = @dead, :now, NULL),
+    claimed_at  = iif(:charge, claimed_at, NULL),
+    owner       = NULL,
+    unique_slot = iif(:state = @dead AND unique_scope <= 2, NULL, unique_slot)
+WHERE id = :job_id
+  AND attempt = :attempt
+  AND owner = :worker_id
+  AND state = @running
+RETURNING id;
+
+-- name: cancel
+-- scheduled / waiting / blocked / ready -> cancelled.
+UPDATE liteq_job
+SET state       = @cancelled,
+    reason      = :reason,
+    finished_at = :now,
+    unique_slot = iif(unique_scope <= 2, NULL, unique_slot)
+WHERE id IN (SELECT value FROM json_each(:job_ids))
+  AND state IN (@scheduled, @waiting, @blocked, @ready)
+RETURNING id, queue, task;
+
+-- name: ask_cancel
+-- running -> running, asked to stop.
+UPDATE liteq_job
+SET cancel_asked_at = :now,
+    reason          = :reason
+WHERE id IN (SELECT value FROM json_each(:job_ids))
+  AND state = @running
+  AND cancel_asked_at IS NULL
+RETURNING id;
+
+-- name: cancel_as_asked
+-- scheduled / ready -> cancelled, asked for while it ran; the reason is already there.
+UPDATE liteq_job
+SET state       = @cancelled,
+    finished_at = :now,
+    unique_slot = iif(unique_scope <= 2, NULL, unique_slot)
+WHERE id IN (SELECT value FROM json_each(:job_ids))
+  AND state IN (@scheduled, @ready)
+  AND cancel_asked_at IS NOT NULL
+RETURNING id;
+
+-- name: cancels_asked
+SELECT id
+FROM liteq_job
+WHERE state = @running
+  AND owner = :worker_id
+  AND cancel_asked_at IS NOT NULL;
+
+-- name: rival
+-- Another job that holds the key which this one would take again.
+SELECT holder.id, holder.unique_key
+FROM liteq_job AS job
+CROSS JOIN liteq_job AS holder ON holder.unique_slot = job.unique_key
+WHERE job.id = :job_id
+  AND job.state IN (@completed, @dead, @cancelled)
+  AND job.unique_scope <= 2
+  AND holder.id <> job.id
+  AND (holder.held_until IS NULL OR holder.held_until > :now);
+
+-- name: requeue
+-- completed / dead / cancelled -> ready, with a fresh budget. The attempt goes on.
+UPDATE liteq_job
+SET state           = @ready,
+    failures        = 0,
+    crashes         = 0,
+    run_at          = :now,
+    claimed_at      = NULL,
+    started_at      = NULL,
+    finished_at     = NULL,
+    cancel_asked_at = NULL,
+    reason          = NULL,
+    result          = NULL,
+    result_error    = NULL,
+    unique_slot     = iif(unique_scope <= 2, unique_key, unique_slot)
+WHERE id = :job_id
+  AND state IN (@completed, @dead, @cancelled)
+RETURNING id;
+
+-- name: reschedule
+-- scheduled / ready -> scheduled / ready; waiting and blocked jobs stay so and take the new values along.
+UPDATE liteq_job
+SET run_at   = coalesce(:run_at, run_at),
+    priority = coalesce(:priority, priority),
+    queue    = coalesce(:queue, queue),
+    state    = CASE WHEN state IN (@waiting, @blocked) THEN state
+                    WHEN coalesce(:run_at, run_at) > :now THEN @scheduled
+                    ELSE @ready END
+WHERE id IN (SELECT value FROM json_each(:job_ids))
+  AND state IN (@scheduled, @waiting, @blocked, @ready)
+RETURNING id;
+
+-- name: delete
+-- not running -> none.
+DELETE FROM liteq_job
+WHERE id IN (SELECT value FROM json_each(:job_ids))
+  AND state <> @running
+RETURNING id;
+
+-- name: prunable
+-- Completed and cancelled jobs that finished early enough, sought from the oldest id on.
+SELECT id
+FROM liteq_job
+WHERE id > :after_id
+  AND id <= :up_to_id
+  AND state IN (@completed, @cancelled)
+  AND finished_at < :finished_before
+ORDER BY id
+LIMIT :limit;

@@ -1,0 +1,228 @@
+"""The one way in which this process writes: a transaction at a time, checked at its start, in turn with other processes."""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import get_ident
+from typing import Generic, TypeVar
+
+import apsw
+
+from liteq.errors import FileMoved, ForkedClient, LiteqError, SchemaTooNew
+from liteq.store.sqlite.connection import Connection
+from liteq.store.sqlite.guards import forks
+from liteq.store.sqlite.sidecar import Sidecar
+
+T = TypeVar("T")
+
+_SYNCHRONOUS = {True: "PRAGMA synchronous = FULL", False: "PRAGMA synchronous = NORMAL"}
+
+
+class Inside:
+    """Knows which threads are inside the database layer: a time limit must not interrupt them there."""
+
+    def __init__(self) -> None:
+        self._depth: dict[int, int] = {}
+
+    def __enter__(self) -> None:
+        thread = get_ident()
+        self._depth[thread] = self._depth.get(thread, 0) + 1
+
+    def __exit__(self, *_: object) -> None:
+        thread = get_ident()
+        if self._depth[thread] == 1:
+            del self._depth[thread]
+        else:
+            self._depth[thread] -= 1
+
+    def here(self) -> bool:
+        """Tell whether the calling thread is inside."""
+        return get_ident() in self._depth
+
+
+class Writer:
+    """Owns the write connection. Threads of this process wait for each other here, processes at the turnstile."""
+
+    def __init__(
+        self, connection: Connection, sidecar: Sidecar, inside: Inside, *, full: bool, turn_timeout_ms: int
+    ) -> None:
+        self.connection = connection
+        self.wal_pages = 0
+        self.after_commit: Callable[[], None] | None = None
+        self._sidecar = sidecar
+        self._inside = inside
+        self._full = full
+        self._turn_timeout_ms = turn_timeout_ms
+        self._lock = threading.Lock()
+        self._owner = 0
+        self._synced: bool | None = None
+        self._pid = os.getpid()
+        self._forks = forks()
+        self._schema_cookie: int | None = None
+        connection.raw.set_wal_hook(self._note_wal)
+
+    def holds(self) -> bool:
+        """Tell whether the calling thread has a transaction open."""
+        return self._owner == get_ident()
+
+    def refuse_fork(self) -> None:
+        """A forked child's commit on an inherited connection would succeed and be lost."""
+        if os.getpid() != self._pid or forks() != self._forks:
+            raise ForkedClient("this app was made before a fork; make a new Liteq in the child process")
+
+    def forget_schema(self) -> None:
+        """Take the schema as it is now for the one to expect: this process has just made it."""
+        self._schema_cookie = None
+
+    @contextmanager
+    def transaction(self, *, durable: bool = True) -> Iterator[None]:
+        """Run the block as one commit, or join the one that the thread has open.
+
+        ``durable``: the commit is on the disk when the block ends, if the file was opened with full durability.
+        """
+        if self.holds():
+            yield
+            return
+        self.refuse_fork()
+        with self._inside:
+            with self._lock:
+                turn = self._begin(durable=durable and self._full)
+                try:
+                    yield
+                    self.connection.plain("COMMIT", committing=True)
+                except BaseException:
+                    self._roll_back()
+                    raise
+                finally:
+                    self._owner = 0
+                    if turn:
+                        self._sidecar.leave()
+            if self.after_commit is not None:
+                self.after_commit()
+
+    def _begin(self, *, durable: bool) -> bool:
+        turn = self._sidecar.enter(self._turn_timeout_ms)
+        try:
+            if durable is not self._synced:
+                self.connection.plain(_SYNCHRONOUS[durable])
+                self._synced = durable
+            self.connection.plain("BEGIN IMMEDIATE")
+            self._owner = get_ident()
+            self._check_file()
+        except BaseException:
+            self._roll_back()
+            self._owner = 0
+            if turn:
+                self._sidecar.leave()
+            raise
+        return turn
+
+    def _check_file(self) -> None:
+        if self.connection.file_moved():
+            raise FileMoved("the file was deleted, renamed or replaced while open; nothing was written")
+        cookie = self.connection.raw.pragma("schema_version")
+        if self._schema_cookie is None:
+            self._schema_cookie = cookie
+        elif cookie != self._schema_cookie:
+            raise SchemaTooNew("the file's schema was changed by another program while open; open it again")
+
+    def _roll_back(self) -> None:
+        # SQLite has often rolled back by itself already; the first error is the one that counts.
+        if self.connection.raw.in_transaction:
+            with suppress(apsw.Error):
+                self.connection.raw.execute("ROLLBACK")
+
+    def _note_wal(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        self.wal_pages = pages
+        return 0
+
+
+class _Ticket(Generic[T]):
+    """One thread's verb on its way through a shared commit."""
+
+    __slots__ = ("_error", "_value", "served", "turn", "verb")
+
+    def __init__(self, verb: Callable[[], T]) -> None:
+        self.verb = verb
+        self.served = False
+        self.turn = threading.Lock()
+        self.turn.acquire()
+        self._error: BaseException | None = None
+        self._value: T | None = None
+
+    def run(self) -> None:
+        self._value = self.verb()
+
+    def fail(self, error: BaseException) -> None:
+        self._error = error
+
+    def outcome(self) -> T:
+        if self._error is not None:
+            raise self._error
+        return self._value  # type: ignore[return-value]  # set by run, which precedes every outcome
+
+
+class SharedCommit:
+    """Lets the writes of concurrent threads share a commit, and so an fsync.
+
+    The first comer leads: it runs everybody's verb in its own transaction, each under a savepoint, and commits once.
+    Who comes meanwhile waits, and one of those leads the next (the leader and followers of LevelDB's write queue).
+    """
+
+    def __init__(self, writer: Writer, inside: Inside) -> None:
+        self._writer = writer
+        self._inside = inside
+        self._mutex = threading.Lock()
+        self._waiting: deque[_Ticket[object]] = deque()
+        self._led = False
+
+    def run(self, verb: Callable[[], T]) -> T:
+        """Run the verb in a commit of this thread's or another's; return when that is on the disk."""
+        if self._writer.holds():
+            return verb()
+        ticket = _Ticket(verb)
+        with self._inside:
+            with self._mutex:
+                self._waiting.append(ticket)  # type: ignore[arg-type]  # its value goes back to this thread alone
+                leads = not self._led
+                self._led = True
+            if not leads:
+                ticket.turn.acquire()
+            if not ticket.served:
+                self._lead()
+        return ticket.outcome()
+
+    def _lead(self) -> None:
+        with self._mutex:
+            party = list(self._waiting)
+            self._waiting.clear()
+        try:
+            with self._writer.transaction():
+                self._run_all(party)
+        except BaseException as error:  # noqa: BLE001  each of the party raises it in its own thread
+            for ticket in party:
+                ticket.fail(error)
+        for ticket in party:
+            ticket.served = True
+            ticket.turn.release()
+        with self._mutex:
+            if self._waiting:
+                self._waiting[0].turn.release()
+            else:
+                self._led = False
+
+    def _run_all(self, party: list[_Ticket[object]]) -> None:
+        if len(party) == 1:
+            party[0].run()
+            return
+        plain = self._writer.connection.plain
+        for ticket in party:
+            plain("SAVEPOINT shared")
+            try:
+                ticket.run()
+            except LiteqError as error:
+                plain("ROLLBACK TO shared")
+                ticket.fail(error)
+            plain("RELEASE shared")
