@@ -114,8 +114,8 @@ class ForkedClient(LiteqError):
 class StorageError(LiteqError):
     """The file or its disk failed.
 
-    ``may_have_committed`` is true when a commit failed in a way that leaves open whether it lasts; retry such an
-    enqueue with the same unique key and the scope ``always``.
+    ``may_have_committed`` is true when a commit failed in a way that leaves open whether it lasts;
+    retry such an enqueue with the same unique key and the scope ``always``.
     """
 
     def __init__(self, message: str, *, may_have_committed: bool = False) -> None:
@@ -160,7 +160,7 @@ class FileMoved(StorageError):
 
 
 class UnsafePath(StorageError):
-    """A path that must not be opened: not a regular file, linked, or in a folder where others could swap it."""
+    """A path that must not be opened: no regular file, linked, or in a folder where others could swap it."""
 
 
 class UnsupportedFilesystem(StorageError):
@@ -168,7 +168,7 @@ class UnsupportedFilesystem(StorageError):
 
 
 class SecondLibrary(StorageError):
-    """Another SQLite library in this process has, or wants, the file open: both would believe they hold its lock."""
+    """Another SQLite library in this process has, or wants, the file: both would believe they hold its lock."""
 
 
 class Snooze(Exception):  # noqa: N818  a word that a task says, not an error

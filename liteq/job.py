@@ -28,7 +28,7 @@ log = logging.getLogger("liteq.job")
 class Run:
     """One attempt while it runs: what the worker shares with the task through its context."""
 
-    __slots__ = ("asked_to_stop", "claim", "deadline_ms", "lines", "lost", "progress", "saw_stop", "timed_out")
+    __slots__ = ("asked_to_stop", "claim", "deadline_ms", "lines", "lost", "saw_stop", "timed_out")
 
     def __init__(self, claim: Claim, deadline_ms: int = 0) -> None:
         self.claim = claim
@@ -39,7 +39,6 @@ class Run:
         self.saw_stop = False
         self.lost = False
         self.lines: list[str] | None = None
-        self.progress: Callable[[int, int | None, str | None], None] | None = None
 
 
 running: ContextVar[Run | None] = ContextVar("liteq_running", default=None)
@@ -98,11 +97,6 @@ class JobContext:
     def log(self) -> logging.Logger:
         """A logger whose records are kept with the attempt, like those of every other logger."""
         return logging.getLogger(f"liteq.task.{self._run.claim.task}")
-
-    def progress(self, done: int, total: int | None = None, note: str | None = None) -> None:
-        """Say how far the job is. Cheap: only a few a second are written, and the last always is."""
-        if self._run.progress is not None:
-            self._run.progress(done, total, note)
 
 
 class Job(Generic[R]):

@@ -3,26 +3,41 @@
 A task is handed the function that it sends with, never the object that owns it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, cast, overload
 
 import msgspec
 
-from liteq.errors import InvalidName, InvalidOption, UnknownTask
+from liteq.errors import InvalidOption
 from liteq.job import Job, JobContext
 from liteq.model.instants import instant_ms, to_ms
-from liteq.model.job import OnConflict, Scope
+from liteq.model.job import SCOPE_CODES, OnConflict, Scope
 from liteq.model.names import UNIQUE_KEY_MAX_BYTES, check_name
 from liteq.model.priority import check_priority
-from liteq.model.retry import DEFAULT_MAX_CRASHES, Retry
+from liteq.model.retry import DEFAULT_MAX_CRASHES, MAX_FAILURES_LIMIT, Retry
+from liteq.signature import Signature
 
 P = ParamSpec("P")
 R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
 
-MAX_CRASHES_LIMIT = 1000
-UniqueUntil = str | timedelta
+UniqueUntil = Literal["started", "finished", "always"] | timedelta
+
+
+class Settings(TypedDict, total=False):
+    """The options of a job as users write them; durations are timedeltas or seconds."""
+
+    queue: str
+    priority: int
+    delay: timedelta | float
+    run_at: datetime
+    unique_key: str
+    unique_until: UniqueUntil
+    on_conflict: OnConflict
+    tags: Sequence[str]
+    retry: Retry
+    timeout: timedelta | float | None
+    max_crashes: int
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,3 +55,155 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     retry: Retry | None = None
     timeout_ms: int | None = None
     max_crashes: int = DEFAULT_MAX_CRASHES
+
+    def with_settings(self, settings: Settings) -> "Options":
+        """Give these options altered by what a user wrote. InvalidName, InvalidOption, TypeError say what is wrong."""
+        changes: dict[str, Any] = {}
+        for name, value in settings.items():
+            read = _READERS.get(name)
+            if read is None:
+                raise InvalidOption(f"there is no option {name!r}; known are {', '.join(sorted(_READERS))}")
+            changes |= read(value)
+        if settings.get("delay") is not None and settings.get("run_at") is not None:
+            raise InvalidOption("give either delay or run_at, not both")
+        return msgspec.structs.replace(self, **changes)
+
+
+def _read_tags(value: Any) -> dict[str, Any]:
+    if isinstance(value, str):
+        raise TypeError("tags must be a list of names, not one str")
+    return {"tags": tuple(dict.fromkeys(check_name(tag, what="tag") for tag in value))}
+
+
+def _read_unique_until(value: Any) -> dict[str, Any]:
+    if isinstance(value, timedelta):
+        return {"unique_scope": "period", "unique_ms": to_ms(value, what="unique_until", allow_zero=False)}
+    if value not in SCOPE_CODES or value == "period":
+        raise InvalidOption("unique_until must be 'started', 'finished', 'always' or a timedelta")
+    return {"unique_scope": value, "unique_ms": None}
+
+
+def _read_on_conflict(value: Any) -> dict[str, Any]:
+    if value not in {"raise", "return", "replace", "skip"}:
+        raise InvalidOption("on_conflict must be 'raise', 'return', 'replace' or 'skip'")
+    return {"on_conflict": value}
+
+
+def _read_retry(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Retry):
+        raise TypeError(f"retry must be a Retry, not {type(value).__name__}")
+    return {"retry": value}
+
+
+def _read_max_crashes(value: Any) -> dict[str, Any]:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"max_crashes must be an int, not {type(value).__name__}")
+    if not 1 <= value <= MAX_FAILURES_LIMIT:
+        raise InvalidOption(f"max_crashes must be from 1 to {MAX_FAILURES_LIMIT}, not {value}")
+    return {"max_crashes": value}
+
+
+_READERS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "queue": lambda value: {"queue": check_name(value, what="queue")},
+    "priority": lambda value: {"priority": check_priority(value)},
+    "delay": lambda value: {"delay_ms": to_ms(value, what="delay"), "run_at": None},
+    "run_at": lambda value: {"run_at": instant_ms(value, what="run_at"), "delay_ms": 0},
+    "unique_key": lambda value: {
+        "unique_key": check_name(value, what="unique_key", max_bytes=UNIQUE_KEY_MAX_BYTES)
+    },
+    "unique_until": _read_unique_until,
+    "on_conflict": _read_on_conflict,
+    "tags": _read_tags,
+    "retry": _read_retry,
+    "timeout": lambda value: {
+        "timeout_ms": None if value is None else to_ms(value, what="timeout", allow_zero=False)
+    },
+    "max_crashes": _read_max_crashes,
+}
+
+
+class Definition(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker needs to run the jobs of one task."""
+
+    name: str
+    kind: Literal["function", "coroutine", "command"]
+    signature: Signature
+    options: Options
+
+
+class Call(msgspec.Struct, Generic[R], frozen=True):
+    """A job that is not enqueued yet: which task, with which arguments and options."""
+
+    definition: Definition
+    args: bytes
+    options: Options
+
+    def using(self, **settings: Unpack[Settings]) -> "Call[R]":
+        """Give the same call with some options altered."""
+        return msgspec.structs.replace(self, options=self.options.with_settings(settings))
+
+
+Send = Callable[[Call[Any]], Job[Any]]
+
+
+class Task(Generic[P, R]):
+    """A declared function. Calling it runs it here and now; ``enqueue`` stores a job of it."""
+
+    def __init__(
+        self, function: Callable[..., Any], definition: Definition, send: Send, max_payload: int, options: Options
+    ) -> None:
+        self.definition = definition
+        self.options = options
+        self.function = function
+        self._send = send
+        self._max_payload = max_payload
+        self.__doc__ = function.__doc__
+        self.__name__ = getattr(function, "__name__", definition.name)
+        self.__module__ = function.__module__
+        self.__wrapped__ = function
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name}>"
+
+    @property
+    def name(self) -> str:
+        return self.definition.name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the function here, as if it were not declared."""
+        return self.function(*args, **kwargs)
+
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
+        """Give a job not yet enqueued. BadArguments, PayloadNotSerializable and PayloadTooLarge are raised here."""
+        data = self.definition.signature.pack(args, kwargs, max_bytes=self._max_payload)
+        return Call(self.definition, data, self.options)
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+        """Store a job and give its handle; when it returns, the job is on the disk. Validates before it writes."""
+        return cast("Job[R]", self._send(self.call(*args, **kwargs)))
+
+    def using(self, **settings: Unpack[Settings]) -> "Task[P, R]":
+        """Give the same task with some options altered, for the jobs made through it."""
+        options = self.options.with_settings(settings)
+        return Task(self.function, self.definition, self._send, self._max_payload, options)
+
+
+class Payload(msgspec.Struct):
+    """The root of job classes: fields are the payload, ``handle`` does the work.
+
+    ``handle`` may take a parameter annotated with JobContext, which is injected.
+    """
+
+
+class TaskDecorator(Protocol):
+    """What ``@app.task(...)`` gives: turns functions and coroutine functions into tasks."""
+
+    @overload
+    def __call__(self, function: Callable[Concatenate[JobContext, P], Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[JobContext, P], R], /) -> Task[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
+    def __call__(self, function: Any, /) -> Any: ...

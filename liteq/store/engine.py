@@ -188,6 +188,15 @@ class Engine(Protocol):
         """Give the earliest ``run_at`` of a scheduled job, None when there is none."""
         ...
 
+    def work_left(
+        self, *, worker_id: int, queues: Sequence[str] | None, tasks: Sequence[str], until: int
+    ) -> bool:
+        """Tell whether the worker has anything to run or report, or to try again before ``until``.
+
+        Jobs that were delayed and never begun do not count.
+        """
+        ...
+
     def file_facts(self) -> FileFacts: ...
 
     # ---- workers

@@ -1,1 +1,1 @@
-
+"""Claims and runs jobs. The only room with threads, processes and signals."""

@@ -24,13 +24,8 @@ from liteq.errors import (
     UnsupportedFilesystem,
 )
 from liteq.store.sqlite import guards
-from liteq.store.sqlite.guards import (
-    NotDurableWarning,
-    check_path,
-    claim_inode,
-    create_private,
-    release_inode,
-)
+from liteq.store.sqlite.guards import NotDurableWarning, check_path, create_private
+from liteq.store.sqlite.one_library import claim_inode, release_inode
 
 NOBODY = 65_534
 
@@ -41,7 +36,7 @@ import os, sys
 from pathlib import Path
 import apsw
 from liteq.errors import ForkedClient
-from liteq.store.sqlite.guards import claim_inode, forks
+from liteq.store.sqlite.one_library import claim_inode, forks
 path = Path(sys.argv[1])
 claim_inode(path)
 connection = apsw.Connection(str(path))

@@ -14,7 +14,8 @@ import msgspec
 import pytest
 
 from liteq.errors import Busy, FileMoved, ReadOnly, StorageError, UnsafePath
-from liteq.store.sqlite.sidecar import LifeLock, Sidecar, Slate, StartedJob, WorkerIdentity
+from liteq.store.sqlite.sidecar import Sidecar
+from liteq.store.sqlite.slate import LifeLock, Slate, StartedJob, WorkerIdentity
 
 PREAMBLE = """
 import os, signal, sys, time

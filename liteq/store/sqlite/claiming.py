@@ -44,6 +44,17 @@ class Claiming:
         found = self.file.read("next_due")
         return found[0][0] if found else None
 
+    def work_left(
+        self, *, worker_id: int, queues: Sequence[str] | None, tasks: Sequence[str], until: int
+    ) -> bool:
+        if self.file.read("running_of", {"worker_id": worker_id, "limit": 1}):
+            return True
+        wanted = (None if queues is None else frozenset(queues), frozenset(tasks))
+        if self._heads(*wanted, 1):
+            return True
+        begun = self.file.read("begun_lanes", {"until": until})
+        return any(task in wanted[1] and (wanted[0] is None or queue in wanted[0]) for queue, task in begun)
+
     def _due(self, now: int) -> bool:
         due = self.next_due()
         return due is not None and due <= now
@@ -72,5 +83,3 @@ class Claiming:
 
 def _claim_order(claim: Claim) -> Head:
     return (-claim.priority, claim.run_at, claim.job_id)
-
-

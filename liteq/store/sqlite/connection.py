@@ -79,7 +79,9 @@ def refuse_old_sqlite() -> None:
     version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
     if version < OLDEST_SQLITE:
         wanted = ".".join(map(str, OLDEST_SQLITE))
-        raise StorageError(f"SQLite {apsw.sqlite_lib_version()} can corrupt WAL files; {wanted} or newer is needed")
+        raise StorageError(
+            f"SQLite {apsw.sqlite_lib_version()} can corrupt WAL files; {wanted} or newer is needed"
+        )
 
 
 def harden(raw: apsw.Connection) -> None:

@@ -1,4 +1,4 @@
-"""The SQLite engine: its verbs stand by noun in the files beside this one, each a thin shell over its ``.sql``."""
+"""The SQLite engine: its verbs stand by noun in the files beside this one, each thin over its ``.sql``."""
 
 import os
 from contextlib import AbstractContextManager
@@ -6,10 +6,10 @@ from contextlib import AbstractContextManager
 from liteq.store.sqlite.asking import Asking
 from liteq.store.sqlite.claiming import Claiming
 from liteq.store.sqlite.enqueueing import Enqueueing
-from liteq.store.sqlite.file import JobFile
+from liteq.store.sqlite.file import BUSY_TIMEOUT_MS, JobFile
 from liteq.store.sqlite.handling import Handling
 from liteq.store.sqlite.reporting import Reporting
-from liteq.store.sqlite.sidecar import LifeLock
+from liteq.store.sqlite.slate import LifeLock
 from liteq.store.sqlite.staffing import Staffing
 from liteq.store.sqlite.tending import Tending
 
@@ -25,8 +25,16 @@ class SqliteEngine(Enqueueing, Claiming, Reporting, Handling, Asking, Staffing, 
         shared: bool = False,
         allow_network: bool = False,
         create: bool = True,
+        busy_timeout_ms: int = BUSY_TIMEOUT_MS,
     ) -> None:
-        self.file = JobFile(path, full=full, shared=shared, allow_network=allow_network, create=create)
+        self.file = JobFile(
+            path,
+            full=full,
+            shared=shared,
+            allow_network=allow_network,
+            create=create,
+            busy_timeout_ms=busy_timeout_ms,
+        )
         self.lives: dict[int, LifeLock] = {}
         self.pruned_up_to = 0
         self.seen_version = None

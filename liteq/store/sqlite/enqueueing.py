@@ -18,6 +18,9 @@ class Enqueueing:
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: int) -> list[Enqueued]:
         self.file.refuse_when_nearly_full()
+        if self.file.writer.holds() and any(job.unique is not None for job in jobs):
+            with self.file.all_or_none():
+                return self._enqueue(jobs, now)
         return self.file.shared_commit.run(lambda: self._enqueue(jobs, now))
 
     def _enqueue(self, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
@@ -76,7 +79,8 @@ class Enqueueing:
             if self.file.writer.connection.rows("replace", values):
                 return Enqueued(job_id, "replaced")
         raise UniqueKeyTaken(
-            f"the unique key {unique.key[:60]!r} is held by job {job_id}, which is {state.word}", job_id=job_id
+            f"the unique key {unique.key[:60]!r} is held by job {job_id}, which is {state.word}",
+            job_id=job_id,
         )
 
 

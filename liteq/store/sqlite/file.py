@@ -2,15 +2,16 @@
 
 import os
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from liteq.errors import DiskFull, LiteqError
 from liteq.store.sqlite import schema
 from liteq.store.sqlite.checkpoint import Checkpointer
 from liteq.store.sqlite.connection import Bindings, Row, connect, wait_when_busy, write_ahead
-from liteq.store.sqlite.guards import check_filesystem, check_path, claim_inode, create_private, release_inode
-from liteq.store.sqlite.platform import refuse_unsupported_platform
+from liteq.store.sqlite.guards import check_filesystem, check_path, create_private
+from liteq.store.sqlite.one_library import claim_inode, release_inode
 from liteq.store.sqlite.sidecar import Sidecar
 from liteq.store.sqlite.writer import Inside, SharedCommit, Writer
 
@@ -22,21 +23,27 @@ class JobFile:
     """An open liteq file. Thread-safe; belongs to the process that opened it."""
 
     def __init__(
-        self, path: str | os.PathLike[str], *, full: bool, shared: bool, allow_network: bool, create: bool
+        self,
+        path: str | os.PathLike[str],
+        *,
+        full: bool,
+        shared: bool,
+        allow_network: bool,
+        create: bool,
+        busy_timeout_ms: int = BUSY_TIMEOUT_MS,
     ) -> None:
-        refuse_unsupported_platform()
         self.path = check_path(path, create=create)
         check_filesystem(self.path, allow_network=allow_network)
         if create:
             create_private(self.path)
         claim_inode(self.path)
         try:
-            self._open(full=full, shared=shared)
+            self._open(full=full, shared=shared, busy_timeout_ms=busy_timeout_ms)
         except BaseException:
             release_inode(self.path)
             raise
 
-    def _open(self, *, full: bool, shared: bool) -> None:
+    def _open(self, *, full: bool, shared: bool, busy_timeout_ms: int) -> None:
         known = _look(self.path, shared=shared)
         self.inside = Inside()
         self.sidecar = Sidecar(self.path)
@@ -45,18 +52,23 @@ class JobFile:
         self._closed = False
         try:
             connection = connect(self.path)
-            wait_when_busy(connection, BUSY_TIMEOUT_MS)
+            wait_when_busy(connection, busy_timeout_ms)
             if not known:
                 # Only a file without tables can still be taught to give pages back.
                 connection.plain("PRAGMA auto_vacuum = INCREMENTAL")
             write_ahead(connection)
             self.writer = Writer(
-                connection, self.sidecar, self.inside, full=full, turn_timeout_ms=BUSY_TIMEOUT_MS // 2
+                connection,
+                self.sidecar,
+                self.inside,
+                path=self.path,
+                full=full,
+                busy_timeout_ms=busy_timeout_ms,
             )
             self._bring_up_to_date(shared=shared)
             self._reader = connect(self.path)
             self._reader.plain("PRAGMA query_only = 1")
-            wait_when_busy(self._reader, BUSY_TIMEOUT_MS)
+            wait_when_busy(self._reader, busy_timeout_ms)
         except BaseException:
             self.sidecar.close()
             raise
@@ -78,6 +90,23 @@ class JobFile:
         self.writer.forget_schema()
         # A new file can lose even its schema with the power until it has been checkpointed once.
         connection.plain("PRAGMA wal_checkpoint(PASSIVE)")
+
+    @contextmanager
+    def all_or_none(self) -> Iterator[None]:
+        """Run the block as one commit or, in a transaction that may survive its failure, under a savepoint."""
+        if not self.writer.holds():
+            with self.writer.transaction():
+                yield
+            return
+        plain = self.writer.connection.plain
+        plain("SAVEPOINT verb")
+        try:
+            yield
+        except BaseException:
+            plain("ROLLBACK TO verb")
+            raise
+        finally:
+            plain("RELEASE verb")
 
     def read(self, name: str, bindings: Bindings | None = None) -> list[Row]:
         """Run a named question: inside the thread's own transaction if one is open, else beside all writers."""
@@ -121,4 +150,3 @@ def _look(path: Path, *, shared: bool) -> bool:
         return schema.holds_liteq(connection, shared=shared)
     finally:
         connection.close()
-

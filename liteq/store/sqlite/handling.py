@@ -28,17 +28,20 @@ class Handling:
         return [row[0] for row in self.file.read("cancels_asked", {"worker_id": worker_id})]
 
     def requeue(self, job_ids: Sequence[int], *, now: int) -> list[int]:
-        with self.file.writer.transaction():
+        with self.file.all_or_none():
             return [job_id for job_id in dict.fromkeys(job_ids) if self._requeue(job_id, now)]
 
     def _requeue(self, job_id: int, now: int) -> bool:
         connection = self.file.writer.connection
         rival = connection.rows("rival", {"job_id": job_id, "now": now})
         if rival:
-            holder, key = rival[0]
-            raise UniqueKeyTaken(
-                f"job {job_id} cannot run again while job {holder} holds its unique key {key[:60]!r}", job_id=holder
-            )
+            holder, key, lapsed = rival[0]
+            if not lapsed:
+                raise UniqueKeyTaken(
+                    f"job {job_id} cannot run again while job {holder} holds its unique key {key[:60]!r}",
+                    job_id=holder,
+                )
+            connection.rows("free_key", {"job_id": holder})
         return bool(connection.rows("requeue", {"job_id": job_id, "now": now}))
 
     def reschedule(self, job_ids: Sequence[int], change: Change, *, now: int) -> list[int]:

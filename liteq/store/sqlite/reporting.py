@@ -1,6 +1,5 @@
 """What became of claims: every verb here is fenced by (job, attempt, worker), and a late one changes nothing."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from liteq.model.transitions import Outcome
 from liteq.store.sqlite.connection import Connection
 from liteq.store.sqlite.enqueueing import id_list
 from liteq.store.sqlite.file import JobFile
-from liteq.store.sqlite.metering import count_outcome, count_outcomes
+from liteq.store.sqlite.metering import add, count_outcome, count_outcomes
 
 
 class Reporting:
@@ -28,7 +27,7 @@ class Reporting:
             done = connection.many("complete", [_completion(one) for one in completions])
             kept, lost = list(completions), []
             if len(done) < len(completions):
-                kept, lost = _split(completions, {row[0] for row in done})
+                kept, lost = _split(completions, set(done))
             told = [attempt_row(one.claim, one.report) for one in kept if _worth_telling(one)]
             if told:
                 connection.many("remember", told)
@@ -50,11 +49,11 @@ class Reporting:
     def release(self, claims: Sequence[Claim], *, reason: str, now: int) -> list[Claim]:
         with self.file.writer.transaction(durable=False):
             connection = self.file.writer.connection
-            back = {row[0] for row in connection.many("release", [fence(claim) for claim in claims])}
-            kept = [claim for claim in claims if claim.job_id in back]
+            back = set(connection.many("release", [fence(claim) for claim in claims]))
+            kept = [claim for claim in claims if (claim.job_id, claim.attempt) in back]
             connection.many("remember", [attempt_row(claim, _released(claim, reason, now)) for claim in kept])
-            cancel_as_asked(connection, list(back), now=now)
-        return [claim for claim in claims if claim.job_id not in back]
+            cancel_as_asked(connection, [claim.job_id for claim in kept], now=now)
+        return [claim for claim in claims if (claim.job_id, claim.attempt) not in back]
 
     def _move(self, verb: str, claim: Claim, report: Report, moment: int, /, **values: Any) -> None:
         with self.file.writer.transaction():
@@ -75,10 +74,14 @@ def _late(claim: Claim) -> str:
     return f"job {claim.job_id} is no longer this worker's (attempt {claim.attempt}); the report was dropped"
 
 
-def cancel_as_asked(connection: Connection, job_ids: Sequence[int], *, now: int) -> None:
-    """Cancel those jobs that were asked to stop while they ran and have just come to rest instead."""
-    if job_ids:
-        connection.rows("cancel_as_asked", {"job_ids": id_list(job_ids), "now": now})
+def cancel_as_asked(connection: Connection, job_ids: Sequence[int], *, now: int) -> set[int]:
+    """Cancel those jobs that were asked to stop while they ran and have just come to rest instead; give their ids."""
+    if not job_ids:
+        return set()
+    gone = connection.rows("cancel_as_asked", {"job_ids": id_list(job_ids), "now": now})
+    for _job_id, queue, task in gone:
+        add(connection, queue, task, now=now, cancelled=1)
+    return {row[0] for row in gone}
 
 
 def fence(claim: Claim) -> dict[str, Any]:
@@ -99,16 +102,16 @@ def _completion(one: Completion) -> dict[str, Any]:
     }
 
 
-def _split(completions: Sequence[Completion], done: set[int]) -> tuple[list[Completion], list[Claim]]:
-    # A job may stand twice in one report, as an old claim and as a new one: only one of them was let through.
+def _split(
+    completions: Sequence[Completion], done: set[tuple[int, int]]
+) -> tuple[list[Completion], list[Claim]]:
+    # A job may stand twice in one report, as an old claim and as a new one or by mistake: one was let through.
     kept: list[Completion] = []
     lost: list[Claim] = []
-    newest: dict[int, int] = defaultdict(int)
     for one in completions:
-        newest[one.claim.job_id] = max(newest[one.claim.job_id], one.claim.attempt)
-    for one in completions:
-        through = one.claim.job_id in done and one.claim.attempt == newest[one.claim.job_id]
-        if through:
+        fenced = one.claim.job_id, one.claim.attempt
+        if fenced in done:
+            done.discard(fenced)
             kept.append(one)
         else:
             lost.append(one.claim)
@@ -139,5 +142,3 @@ def attempt_row(claim: Claim, report: Report) -> dict[str, Any]:
         "log": report.log,
         "output": report.output,
     }
-
-

@@ -87,7 +87,7 @@ def expected_objects(version: int) -> Objects:
     for number, script in migrations():
         if number <= version:
             raw.execute(script)
-    return frozenset(row for row in raw.execute(_OBJECTS).fetchall() if _is_ours(row))
+    return frozenset(row for row in _objects(Connection(raw)) if _is_ours(row))
 
 
 def _objects(connection: Connection) -> Objects:

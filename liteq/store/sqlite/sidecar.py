@@ -6,293 +6,20 @@ It holds nothing that is needed once every process has ended, and knows no SQL.
 import fcntl
 import os
 import stat
-import struct
-import threading
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from liteq.clock import SystemClock
 from liteq.errors import Busy, FileMoved, StorageError, UnsafePath
+from liteq.store.sqlite.descriptor import NOW_OR_NEVER, Descriptor, open_private
 from liteq.store.sqlite.platform import boot_id, pid_namespace, process_start, storage_error
+from liteq.store.sqlite.slate import LifeLock, Slate, WorkerIdentity, slate_on
+from liteq.store.sqlite.turnstile import Turnstile
 
 _CLOCK = SystemClock()
 _OPEN_LIMIT_MS = 5_000
-_NO_LINE_MS = 5_000
-_NOW_OR_NEVER = fcntl.LOCK_EX | fcntl.LOCK_NB
-
-_MAGIC, _VERSION = b"lqsl", 1
-_HEADER = struct.Struct("<4sIqq")  # magic, version, pid, beat
-_BEAT = struct.Struct("<q")
-_BEAT_AT = _HEADER.size - _BEAT.size
-_SLOT = struct.Struct("<qqqq")  # job_id (0: empty), attempt, started_at, deadline
-_FIRST_SLOT_AT = 64
-_EMPTY_SLOT = bytes(_SLOT.size)
-# One page is written at the start, so that later writes need no new block of a full disk.
-_FIRST_SIZE = 4_096
-_LONGEST_SLATE = 1 << 20
-
-
-class StartedJob(msgspec.Struct, frozen=True):
-    """A job that a worker has begun; ``deadline`` is in monotonic milliseconds, 0 for none."""
-
-    job_id: int
-    attempt: int
-    started_at: int
-    deadline: int
-
-
-class Slate(msgspec.Struct, frozen=True):
-    """What a worker last wrote about itself; ``beat`` is in monotonic milliseconds."""
-
-    pid: int
-    beat: int
-    started: tuple[StartedJob, ...]
-
-
-class WorkerIdentity(msgspec.Struct, frozen=True):
-    """What must be remembered of a worker to prove its death later."""
-
-    worker_id: int
-    pid: int
-    pid_start: int
-    boot_id: str
-    pid_namespace: int
-    life_ino: int
-
-
-class _Descriptor:
-    """One descriptor with the flock on it. A forked child closes its copy and keeps the number -1."""
-
-    __slots__ = ("dev", "fd", "ino")
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        # Held strongly: a copy in a child would keep the lock although its owner here was forgotten.
-        _open_here.add(self)
-        found = os.fstat(fd)
-        self.dev, self.ino = found.st_dev, found.st_ino
-
-    def lock(self, operation: int) -> bool:
-        if self.fd < 0:
-            return False
-        try:
-            fcntl.flock(self.fd, operation)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            raise StorageError(f"the filesystem refuses a file lock: {error.strerror}") from None
-        return True
-
-    def unlock(self) -> None:
-        if self.fd >= 0:
-            fcntl.flock(self.fd, fcntl.LOCK_UN)
-
-    def is_at(self, path: Path) -> bool:
-        try:
-            found = path.lstat()
-        except OSError:
-            return False
-        return (found.st_dev, found.st_ino) == (self.dev, self.ino)
-
-    def close(self) -> None:
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
-            _open_here.discard(self)
-            # Closing alone would leave the lock to a child that another thread is forking at this moment.
-            with suppress(OSError):
-                fcntl.flock(fd, fcntl.LOCK_UN)
-            os.close(fd)
-
-
-_open_here: set[_Descriptor] = set()
-
-
-def _close_in_child() -> None:
-    for descriptor in _open_here:
-        # Never LOCK_UN here: the lock is shared with the parent, and would be the parent's no more.
-        with suppress(OSError):
-            os.close(descriptor.fd)
-        descriptor.fd = -1
-    _open_here.clear()
-
-
-os.register_at_fork(after_in_child=_close_in_child)
-
-
-class LifeLock:
-    """A worker's lock for life, on the file that is also its slate. A write is one ``pwrite``, no commit."""
-
-    def __init__(self, worker_id: int, file: _Descriptor, path: Path) -> None:
-        self.worker_id = worker_id
-        self.ino = file.ino
-        self._file = file
-        self._path = path
-        header = _HEADER.pack(_MAGIC, _VERSION, os.getpid(), _CLOCK.monotonic_ms())
-        self._write(header.ljust(_FIRST_SIZE, b"\0"), 0)
-
-    def identity(self) -> WorkerIdentity:
-        """Give what others need to judge this worker's death."""
-        pid = os.getpid()
-        start = process_start(pid) or 0
-        return WorkerIdentity(self.worker_id, pid, start, boot_id(), pid_namespace(), self.ino)
-
-    def beat(self, monotonic_ms: int) -> None:
-        """Write down that the worker was well at that time."""
-        self._write(_BEAT.pack(monotonic_ms), _BEAT_AT)
-
-    def start(self, slot: int, job_id: int, attempt: int, started_at: int, deadline: int = 0) -> None:
-        """Write down that a job begins; from now on a crash counts for it. ``deadline`` in monotonic ms."""
-        try:
-            packed = _SLOT.pack(job_id, attempt, started_at, deadline)
-            os.pwrite(self._file.fd, packed, _FIRST_SLOT_AT + _SLOT.size * slot)
-        except OSError as error:
-            raise storage_error(error, self._path) from None
-
-    def clear(self, slot: int) -> None:
-        """Write down that the slot's job is over."""
-        self._write(_EMPTY_SLOT, _FIRST_SLOT_AT + _SLOT.size * slot)
-
-    def intact(self) -> bool:
-        """Give whether others still find this very lock under its name."""
-        return self._file.is_at(self._path)
-
-    def release(self, *, remove: bool) -> None:
-        """Give the lock up, which is death to others; without ``remove`` the slate stays readable."""
-        if self._file.fd < 0:
-            return
-        if remove and self.intact():
-            # A file that stays is harmless: whoever finds its lock free forgets it.
-            with suppress(OSError):
-                self._path.unlink()
-        self._file.close()
-
-    def _write(self, content: bytes, offset: int) -> None:
-        try:
-            os.pwrite(self._file.fd, content, offset)
-        except OSError as error:
-            raise storage_error(error, self._path) from None
-
-
-class _Line:
-    """A blocking flock in a thread of its own: flock knows no time-out, and who asked must be able to go.
-
-    A thread left standing serves the next asker too, so that a stopped holder never gathers threads.
-    """
-
-    def __init__(self, folder: _Descriptor, name: str) -> None:
-        self._folder = folder
-        self._name = name
-        self._mutex = threading.Lock()
-        self._settled = threading.Event()
-        self._standing = False
-        self._wanted = False
-        self._file: _Descriptor | None = None
-
-    def stand(self, timeout_ms: int) -> bool:
-        with self._mutex:
-            self._wanted = True
-            self._settled.clear()
-            if not self._standing:
-                try:
-                    threading.Thread(target=self._wait, name="liteq-turnstile", daemon=True).start()
-                except RuntimeError:
-                    # No thread can start, such as while the interpreter ends: go on without the line.
-                    return False
-                self._standing = True
-        self._settled.wait(timeout_ms / 1000)
-        return self._file is not None
-
-    def step_out(self) -> None:
-        """Release the lock, now or as soon as the kernel grants it."""
-        with self._mutex:
-            self._wanted = False
-            file, self._file = self._file, None
-        if file is not None:
-            file.close()
-
-    def _wait(self) -> None:
-        file = self._locked_file()
-        with self._mutex:
-            self._standing = False
-            kept = self._wanted
-            if kept:
-                self._file = file
-            self._settled.set()
-        if file is not None and not kept:
-            file.close()
-
-    def _locked_file(self) -> _Descriptor | None:
-        # Without the file, or on a filesystem that cannot lock it, there is no line to stand in.
-        with suppress(OSError, StorageError), ExitStack() as undo:
-            file = _open_file(self._folder, self._name)
-            undo.callback(file.close)
-            file.lock(fcntl.LOCK_EX)
-            undo.pop_all()
-            return file
-        return None
-
-
-class _Turnstile:
-    """An exclusive lock for which writers queue in the kernel, in one thread of this process at a time."""
-
-    def __init__(self, folder: _Descriptor, path: Path) -> None:
-        self._path = path
-        self._file = _open_file(folder, path.name, os.O_CREAT)
-        self._line = _Line(folder, path.name)
-        self._in_line = False
-        self._no_line_until = 0
-
-    def enter(self, timeout_ms: int) -> bool:
-        try:
-            if self._in_line:
-                self.leave()
-            return self._file.lock(_NOW_OR_NEVER) or self._queue(timeout_ms)
-        except BaseException:
-            self.leave()
-            raise
-
-    def leave(self) -> None:
-        self._file.unlock()
-        if self._in_line:
-            self._line.step_out()
-            self._in_line = False
-
-    def intact(self) -> bool:
-        return self._file.is_at(self._path)
-
-    def close(self) -> None:
-        self.leave()
-        self._file.close()
-
-    def _queue(self, timeout_ms: int) -> bool:
-        if timeout_ms <= 0 or _CLOCK.monotonic_ms() < self._no_line_until:
-            return False
-        self._in_line = True
-        if self._line.stand(timeout_ms):
-            return True
-        self.leave()
-        self._no_line_until = _CLOCK.monotonic_ms() + _NO_LINE_MS
-        return False
-
-
-def _open_file(folder: _Descriptor, name: str, flags: int = 0) -> _Descriptor:
-    """Open a regular file of ours. Whether it exists the caller asks: those two errors come as they are."""
-    flags |= os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-    try:
-        file = _Descriptor(os.open(name, flags, 0o600, dir_fd=folder.fd))
-    except (FileNotFoundError, FileExistsError):
-        raise
-    except OSError as error:
-        raise storage_error(error, Path(name)) from None
-    found = os.fstat(file.fd)
-    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-        file.close()
-        raise UnsafePath(f"{name!r} in the folder of locks is not a regular file of this user")
-    return file
 
 
 def _process_is_gone(identity: WorkerIdentity) -> bool:
@@ -301,34 +28,10 @@ def _process_is_gone(identity: WorkerIdentity) -> bool:
     return process_start(identity.pid) != identity.pid_start
 
 
-def _stable_content(fd: int) -> bytes:
-    """Read until two looks agree: the writer may be half way through."""
-    size = min(os.fstat(fd).st_size, _LONGEST_SLATE)
-    content = os.pread(fd, size, 0)
-    for _ in range(10):
-        again = os.pread(fd, size, 0)
-        if again == content:
-            break
-        content = again
-    return content
-
-
-def _slate_in(content: bytes) -> Slate | None:
-    if len(content) < _FIRST_SLOT_AT or not content.startswith(_MAGIC):
-        return None
-    _, version, pid, beat = _HEADER.unpack_from(content)
-    if version != _VERSION:
-        return None
-    whole = (len(content) - _FIRST_SLOT_AT) // _SLOT.size * _SLOT.size
-    slots = _SLOT.iter_unpack(content[_FIRST_SLOT_AT : _FIRST_SLOT_AT + whole])
-    started = (StartedJob(*slot) for slot in slots if slot[0] > 0)
-    return Slate(pid, beat, tuple(started))
-
-
 class _Opened(NamedTuple):
-    folder: _Descriptor
-    presence: _Descriptor
-    turnstile: _Turnstile
+    folder: Descriptor
+    presence: Descriptor
+    turnstile: Turnstile
 
 
 class Sidecar:
@@ -357,7 +60,7 @@ class Sidecar:
         folder, presence, turnstile = self._opened
         self._opened = None
         turnstile.close()
-        if presence.lock(_NOW_OR_NEVER) and presence.is_at(self.folder / "presence"):
+        if presence.lock(NOW_OR_NEVER) and presence.is_at(self.folder / "presence"):
             self._remove(folder)
         presence.close()
         folder.close()
@@ -385,7 +88,7 @@ class Sidecar:
         file = self._create(path)
         with ExitStack() as undo:
             undo.callback(file.close)
-            if not file.lock(_NOW_OR_NEVER):
+            if not file.lock(NOW_OR_NEVER):
                 raise Busy(f"another process locked {str(path)!r}")
             life = LifeLock(worker_id, file, path)
             undo.pop_all()
@@ -395,11 +98,11 @@ class Sidecar:
         """Give what a worker, living or dead, last wrote; None when there is nothing to read."""
         folder = self._here().folder
         try:
-            file = _open_file(folder, f"worker-{worker_id}")
+            file = open_private(folder, f"worker-{worker_id}")
         except (FileNotFoundError, StorageError):
             return None
         try:
-            return _slate_in(_stable_content(file.fd))
+            return slate_on(file.fd)
         except OSError:
             return None
         finally:
@@ -410,7 +113,7 @@ class Sidecar:
         if identity.boot_id != boot_id():
             return True
         try:
-            file = _open_file(self._here().folder, f"worker-{identity.worker_id}")
+            file = open_private(self._here().folder, f"worker-{identity.worker_id}")
         except (FileNotFoundError, UnsafePath):
             return _process_is_gone(identity)
         try:
@@ -435,12 +138,12 @@ class Sidecar:
             with ExitStack() as undo:
                 folder = self._open_folder()
                 undo.callback(folder.close)
-                presence = _open_file(folder, "presence", os.O_CREAT)
+                presence = open_private(folder, "presence", os.O_CREAT)
                 undo.callback(presence.close)
                 shared = presence.lock(fcntl.LOCK_SH | fcntl.LOCK_NB)
                 if not shared or not presence.is_at(self.folder / "presence"):
                     return False
-                turnstile = _Turnstile(folder, self.folder / "turnstile")
+                turnstile = Turnstile(folder, self.folder / "turnstile")
                 undo.pop_all()
         except FileNotFoundError:
             # The last one to leave removed the folder between two of these lines.
@@ -448,7 +151,7 @@ class Sidecar:
         self._opened = _Opened(folder, presence, turnstile)
         return True
 
-    def _open_folder(self) -> _Descriptor:
+    def _open_folder(self) -> Descriptor:
         try:
             self.folder.mkdir(0o700)
         except FileExistsError:
@@ -457,7 +160,7 @@ class Sidecar:
             raise storage_error(error, self.folder) from None
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            folder = _Descriptor(os.open(self.folder, flags))
+            folder = Descriptor(os.open(self.folder, flags))
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -468,7 +171,7 @@ class Sidecar:
             raise UnsafePath(f"{str(self.folder)!r} is not a private folder of this user")
         return folder
 
-    def _remove(self, folder: _Descriptor) -> None:
+    def _remove(self, folder: Descriptor) -> None:
         # The presence file goes last: who opened it meanwhile waits for its lock, finds it gone, starts over.
         for name in sorted(os.listdir(folder.fd), key="presence".__eq__):  # noqa: PTH208  Path takes no descriptor
             with suppress(OSError):
@@ -477,11 +180,11 @@ class Sidecar:
         with suppress(OSError):
             self.folder.rmdir()
 
-    def _create(self, path: Path) -> _Descriptor:
+    def _create(self, path: Path) -> Descriptor:
         folder = self._here().folder
         for _ in range(2):
             try:
-                return _open_file(folder, path.name, os.O_CREAT | os.O_EXCL)
+                return open_private(folder, path.name, os.O_CREAT | os.O_EXCL)
             except FileNotFoundError:
                 raise FileMoved(f"{str(self.folder)!r} was removed while it was in use") from None
             except FileExistsError:
@@ -492,9 +195,9 @@ class Sidecar:
     def _remove_dead(self, path: Path) -> None:
         folder = self._here().folder
         with suppress(FileNotFoundError):
-            file = _open_file(folder, path.name)
+            file = open_private(folder, path.name)
             try:
-                if not file.lock(_NOW_OR_NEVER):
+                if not file.lock(NOW_OR_NEVER):
                     raise Busy(f"{str(path)!r} is held by a living worker")
                 os.unlink(path.name, dir_fd=folder.fd)
             finally:

@@ -16,7 +16,7 @@ from liteq.store.sqlite.connection import Row
 from liteq.store.sqlite.file import JobFile
 from liteq.store.sqlite.platform import boot_id, pid_namespace
 from liteq.store.sqlite.reporting import cancel_as_asked
-from liteq.store.sqlite.sidecar import LifeLock, StartedJob, WorkerIdentity
+from liteq.store.sqlite.slate import LifeLock, StartedJob, WorkerIdentity
 
 AT_ONCE = 500
 
@@ -55,7 +55,11 @@ class Staffing:
             life = self.file.sidecar.hold_life(worker_id)
             try:
                 identity = life.identity()
-                facts = {"worker_id": worker_id, "life_ino": identity.life_ino, "pid_start": identity.pid_start}
+                facts = {
+                    "worker_id": worker_id,
+                    "life_ino": identity.life_ino,
+                    "pid_start": identity.pid_start,
+                }
                 connection.rows("identify_worker", facts)
             except BaseException:
                 life.release(remove=True)
@@ -92,8 +96,9 @@ class Staffing:
             with self.file.writer.transaction():
                 connection = self.file.writer.connection
                 jobs = connection.rows("running_of", who | {"limit": AT_ONCE})
-                taken += [self._expire(row, started.get((row[0], row[1])), cause, now) for row in jobs]
-                cancel_as_asked(connection, [row[0] for row in jobs], now=now)
+                moved = [self._expire(row, started.get((row[0], row[1])), cause, now) for row in jobs]
+                stopped = cancel_as_asked(connection, [row[0] for row in jobs], now=now)
+                taken += [_as_cancelled(one) if one.job_id in stopped else one for one in moved]
                 if len(jobs) < AT_ONCE:
                     connection.rows("strike_worker", who)
                     break
@@ -146,11 +151,17 @@ class Staffing:
         )
 
 
+def _as_cancelled(expired: Expired) -> Expired:
+    return msgspec.structs.replace(expired, state=State.CANCELLED)
+
+
 def _judge(row: Row, started: StartedJob | None, cause: str, now: int) -> _Loss:
     """Decide where a dead worker's job goes. Only jobs that had started may have been what killed it."""
     *_, crashes, max_crashes, backoff = row
     if started is None:
-        return _Loss(State.READY, charge=False, cause=f"not started when {cause}", run_at=None, started_at=None)
+        return _Loss(
+            State.READY, charge=False, cause=f"not started when {cause}", run_at=None, started_at=None
+        )
     if crashes + 1 >= max_crashes:
         poison = f"poison: it crashed {crashes + 1} workers, the last because {cause}"
         return _Loss(State.DEAD, charge=True, cause=poison, run_at=None, started_at=started.started_at)

@@ -77,7 +77,9 @@ class Tending:
     def backup(self, destination: Path, *, progress: Callable[[int, int], None] | None = None) -> None:
         target = destination.absolute()
         unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
-        os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        os.close(
+            os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        )
         try:
             self._copy_to(unfinished, progress)
             _sync(unfinished)

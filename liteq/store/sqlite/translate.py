@@ -23,7 +23,11 @@ _KINDS: tuple[tuple[type[apsw.Error], type[StorageError], str], ...] = (
     (apsw.FullError, DiskFull, "the disk is full"),
     (apsw.NotADBError, NotALiteqFile, "the file is not a database"),
     (apsw.CorruptError, Corrupt, "the file is damaged; run 'liteq check' and restore a backup"),
-    (apsw.CantOpenError, StorageError, "the file or its -wal or -shm cannot be opened; check its owner and mode"),
+    (
+        apsw.CantOpenError,
+        StorageError,
+        "the file or its -wal or -shm cannot be opened; check its owner and mode",
+    ),
     (apsw.PermissionsError, StorageError, "access to the file was denied"),
     (apsw.IOError, StorageError, "the disk reported an error"),
 )

@@ -1,18 +1,20 @@
-"""The one way in which this process writes: a transaction at a time, checked at its start, in turn with other processes."""
+"""The one way in which this process writes: one checked transaction at a time, in turn with other processes."""
 
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from threading import get_ident
 from typing import Generic, TypeVar
 
 import apsw
 
-from liteq.errors import FileMoved, ForkedClient, LiteqError, SchemaTooNew
+from liteq.errors import Busy, FileMoved, ForkedClient, SchemaTooNew
 from liteq.store.sqlite.connection import Connection
-from liteq.store.sqlite.guards import forks
+from liteq.store.sqlite.one_library import forks
+from liteq.store.sqlite.platform import writer_pid
 from liteq.store.sqlite.sidecar import Sidecar
 
 T = TypeVar("T")
@@ -43,10 +45,17 @@ class Inside:
 
 
 class Writer:
-    """Owns the write connection. Threads of this process wait for each other here, processes at the turnstile."""
+    """Owns the write connection. Threads of this process queue here, processes at the turnstile."""
 
     def __init__(
-        self, connection: Connection, sidecar: Sidecar, inside: Inside, *, full: bool, turn_timeout_ms: int
+        self,
+        connection: Connection,
+        sidecar: Sidecar,
+        inside: Inside,
+        *,
+        path: Path,
+        full: bool,
+        busy_timeout_ms: int,
     ) -> None:
         self.connection = connection
         self.wal_pages = 0
@@ -54,7 +63,8 @@ class Writer:
         self._sidecar = sidecar
         self._inside = inside
         self._full = full
-        self._turn_timeout_ms = turn_timeout_ms
+        self._path = path
+        self._busy_timeout_ms = busy_timeout_ms
         self._lock = threading.Lock()
         self._owner = 0
         self._synced: bool | None = None
@@ -65,11 +75,15 @@ class Writer:
 
     def holds(self) -> bool:
         """Tell whether the calling thread has a transaction open."""
-        return self._owner == get_ident()
+        if self._owner != get_ident():
+            return False
+        # A child forked in the middle of a transaction has its thread's number too.
+        self.refuse_fork()
+        return True
 
     def refuse_fork(self) -> None:
         """A forked child's commit on an inherited connection would succeed and be lost."""
-        if os.getpid() != self._pid or forks() != self._forks:
+        if self._forked():
             raise ForkedClient("this app was made before a fork; make a new Liteq in the child process")
 
     def forget_schema(self) -> None:
@@ -80,7 +94,7 @@ class Writer:
     def transaction(self, *, durable: bool = True) -> Iterator[None]:
         """Run the block as one commit, or join the one that the thread has open.
 
-        ``durable``: the commit is on the disk when the block ends, if the file was opened with full durability.
+        ``durable``: the commit is on the disk when the block ends, if the file was opened so.
         """
         if self.holds():
             yield
@@ -88,36 +102,43 @@ class Writer:
         self.refuse_fork()
         with self._inside:
             with self._lock:
-                turn = self._begin(durable=durable and self._full)
                 try:
+                    self._begin(durable=durable and self._full)
                     yield
+                    self.refuse_fork()
                     self.connection.plain("COMMIT", committing=True)
                 except BaseException:
                     self._roll_back()
                     raise
                 finally:
                     self._owner = 0
-                    if turn:
-                        self._sidecar.leave()
+                    self._sidecar.leave()
             if self.after_commit is not None:
                 self.after_commit()
 
-    def _begin(self, *, durable: bool) -> bool:
-        turn = self._sidecar.enter(self._turn_timeout_ms)
+    def _begin(self, *, durable: bool) -> None:
+        # A turn that does not come is no refusal: SQLite's own lock decides.
+        self._sidecar.enter(self._busy_timeout_ms // 2)
+        if durable is not self._synced:
+            self.connection.plain(_SYNCHRONOUS[durable])
+            self._synced = durable
         try:
-            if durable is not self._synced:
-                self.connection.plain(_SYNCHRONOUS[durable])
-                self._synced = durable
             self.connection.plain("BEGIN IMMEDIATE")
-            self._owner = get_ident()
-            self._check_file()
-        except BaseException:
-            self._roll_back()
-            self._owner = 0
-            if turn:
-                self._sidecar.leave()
-            raise
-        return turn
+        except Busy as error:
+            raise self._naming_the_holder(error) from error
+        self._owner = get_ident()
+        self._check_file()
+
+    def _naming_the_holder(self, error: Busy) -> Busy:
+        pid = writer_pid(self._path.with_name(f"{self._path.name}-shm"))
+        if pid is None:
+            return error
+        who = "another engine of this process" if pid == self._pid else f"process {pid}"
+        waited = f"{self._busy_timeout_ms / 1000:g} s"
+        return Busy(f"{who} has kept the write lock for more than {waited} (stopped?)")
+
+    def _forked(self) -> bool:
+        return os.getpid() != self._pid or forks() != self._forks
 
     def _check_file(self) -> None:
         if self.connection.file_moved():
@@ -130,7 +151,8 @@ class Writer:
 
     def _roll_back(self) -> None:
         # SQLite has often rolled back by itself already; the first error is the one that counts.
-        if self.connection.raw.in_transaction:
+        # A forked child must not even do that: it shares the log's index with its parent.
+        if self.connection.raw.in_transaction and not self._forked():
             with suppress(apsw.Error):
                 self.connection.raw.execute("ROLLBACK")
 
@@ -167,8 +189,8 @@ class _Ticket(Generic[T]):
 class SharedCommit:
     """Lets the writes of concurrent threads share a commit, and so an fsync.
 
-    The first comer leads: it runs everybody's verb in its own transaction, each under a savepoint, and commits once.
-    Who comes meanwhile waits, and one of those leads the next (the leader and followers of LevelDB's write queue).
+    The first comer leads: it runs everybody's verb in its own transaction, each under a savepoint, and commits
+    once. Who comes meanwhile waits, and one of those leads the next, as in LevelDB's write queue.
     """
 
     def __init__(self, writer: Writer, inside: Inside) -> None:
@@ -182,6 +204,8 @@ class SharedCommit:
         """Run the verb in a commit of this thread's or another's; return when that is on the disk."""
         if self._writer.holds():
             return verb()
+        # Asked before the queue: in a forked child its leader may be a thread that does not exist.
+        self._writer.refuse_fork()
         ticket = _Ticket(verb)
         with self._inside:
             with self._mutex:
@@ -222,7 +246,7 @@ class SharedCommit:
             plain("SAVEPOINT shared")
             try:
                 ticket.run()
-            except LiteqError as error:
+            except Exception as error:  # noqa: BLE001  whatever it is, it belongs to that thread alone
                 plain("ROLLBACK TO shared")
                 ticket.fail(error)
             plain("RELEASE shared")

@@ -45,6 +45,14 @@ WHERE state = @scheduled
 ORDER BY run_at
 LIMIT 1;
 
+-- name: begun_lanes
+-- The lanes with jobs that were begun and wait for another attempt in the near future.
+SELECT DISTINCT queue, task
+FROM liteq_job
+WHERE state = @scheduled
+  AND run_at <= :until
+  AND attempt > 0;
+
 -- name: ready_lanes
 -- The lanes with ready jobs, found by leaping from one to the next through the index of ready jobs.
 WITH RECURSIVE lane (queue, task) AS (
@@ -99,7 +107,7 @@ WHERE id = :job_id
   AND attempt = :attempt
   AND owner = :worker_id
   AND state = @running
-RETURNING id;
+RETURNING id, attempt;
 
 -- name: retry
 -- running -> scheduled, one failure more.
@@ -156,7 +164,7 @@ WHERE id = :job_id
   AND attempt = :attempt
   AND owner = :worker_id
   AND state = @running
-RETURNING id;
+RETURNING id, attempt;
 
 -- name: abort
 -- running -> cancelled, because somebody asked.
@@ -238,7 +246,7 @@ SET state       = @cancelled,
 WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND state IN (@scheduled, @ready)
   AND cancel_asked_at IS NOT NULL
-RETURNING id;
+RETURNING id, queue, task;
 
 -- name: cancels_asked
 SELECT id
@@ -248,15 +256,14 @@ WHERE state = @running
   AND cancel_asked_at IS NOT NULL;
 
 -- name: rival
--- Another job that holds the key which this one would take again.
-SELECT holder.id, holder.unique_key
+-- Another job that holds the key which this one would take again, and whether its time is over.
+SELECT holder.id, holder.unique_key, holder.held_until IS NOT NULL AND holder.held_until <= :now AS lapsed
 FROM liteq_job AS job
 CROSS JOIN liteq_job AS holder ON holder.unique_slot = job.unique_key
 WHERE job.id = :job_id
   AND job.state IN (@completed, @dead, @cancelled)
   AND job.unique_scope <= 2
-  AND holder.id <> job.id
-  AND (holder.held_until IS NULL OR holder.held_until > :now);
+  AND holder.id <> job.id;
 
 -- name: requeue
 -- completed / dead / cancelled -> ready, with a fresh budget. The attempt goes on.

@@ -1,0 +1,100 @@
+"""Sizes, ages and rates of a whole file, in one struct."""
+
+import msgspec
+
+from liteq.model.fleet import FileFacts, LaneCount, MetricRow, QueueRecord, WorkerRecord
+from liteq.model.transitions import LIVE, State
+from liteq.store.engine import Engine
+
+RATE_MINUTES = 60
+
+
+class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
+    """One queue. ``oldest_ready_ms`` is how long its longest waiting ready job could have run already."""
+
+    name: str
+    paused: bool
+    scheduled: int = 0
+    waiting: int = 0
+    blocked: int = 0
+    ready: int = 0
+    running: int = 0
+    dead: int = 0
+    completed_last_hour: int = 0
+    failed_last_hour: int = 0
+    oldest_ready_ms: int | None = None
+    by_priority: dict[int, int] = {}
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole file at one moment. Rates are per minute over the last hour; durations are in milliseconds."""
+
+    at: int
+    queues: list[QueueStats]
+    live: int
+    dead: int
+    completed_per_minute: float
+    failed_per_minute: float
+    mean_run_ms: float | None
+    mean_wait_ms: float | None
+    workers: list[WorkerRecord]
+    orphaned_tasks: list[str]
+    """Tasks with ready jobs that no living worker can run."""
+    file: FileFacts
+
+
+def collect_stats(engine: Engine, *, now: int) -> Stats:
+    """Give the sizes, ages and rates of a file."""
+    lanes = engine.lane_counts()
+    metrics = engine.metrics(since_minute=now // 60_000 - RATE_MINUTES + 1)
+    workers = engine.workers()
+    completed = sum(row.completed for row in metrics)
+    return Stats(
+        at=now,
+        queues=_queues(lanes, metrics, engine.queues(), now),
+        live=sum(lane.jobs for lane in lanes if lane.state in LIVE),
+        dead=sum(lane.jobs for lane in lanes if lane.state is State.DEAD),
+        completed_per_minute=completed / RATE_MINUTES,
+        failed_per_minute=sum(row.failed for row in metrics) / RATE_MINUTES,
+        mean_run_ms=sum(row.run_ms for row in metrics) / completed if completed else None,
+        mean_wait_ms=sum(row.wait_ms for row in metrics) / completed if completed else None,
+        workers=workers,
+        orphaned_tasks=_orphans(lanes, workers),
+        file=engine.file_facts(),
+    )
+
+
+def _queues(
+    lanes: list[LaneCount], metrics: list[MetricRow], settings: list[QueueRecord], now: int
+) -> list[QueueStats]:
+    paused = {record.name for record in settings if record.paused_at is not None}
+    names = paused | {lane.queue for lane in lanes} | {row.queue for row in metrics}
+    return [_queue(name, lanes, metrics, paused=name in paused, now=now) for name in sorted(names)]
+
+
+def _queue(
+    name: str, lanes: list[LaneCount], metrics: list[MetricRow], *, paused: bool, now: int
+) -> QueueStats:
+    mine = [lane for lane in lanes if lane.queue == name]
+    ready = [lane for lane in mine if lane.state is State.READY]
+    priorities: dict[int, int] = {}
+    for lane in ready:
+        priorities[lane.priority] = priorities.get(lane.priority, 0) + lane.jobs
+    counts = {state.word: sum(lane.jobs for lane in mine if lane.state is state) for state in (*LIVE, State.DEAD)}
+    hour = [row for row in metrics if row.queue == name]
+    return QueueStats(
+        name=name,
+        paused=paused,
+        **counts,
+        completed_last_hour=sum(row.completed for row in hour),
+        failed_last_hour=sum(row.failed for row in hour),
+        oldest_ready_ms=max((max(0, now - lane.oldest_at) for lane in ready), default=None),
+        by_priority=dict(sorted(priorities.items(), reverse=True)),
+    )
+
+
+def _orphans(lanes: list[LaneCount], workers: list[WorkerRecord]) -> list[str]:
+    known = {task for worker in workers if worker.alive for task in worker.tasks}
+    if not any(worker.alive for worker in workers):
+        return []
+    return sorted({lane.task for lane in lanes if lane.state is State.READY} - known)

@@ -1,0 +1,87 @@
+"""The tasks of one app by name, and how each kind of declaration becomes one."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+from liteq.errors import InvalidName, InvalidOption, UnknownTask
+from liteq.signature import FunctionSignature, PayloadSignature, task_name
+from liteq.task import Definition, Options, Payload
+
+
+class Registry:
+    """Every task that was declared here. A name stands for one function or class only."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, tuple[Any, Definition]] = {}
+        self._by_class: dict[type[Any], Definition] = {}
+
+    def __iter__(self) -> Iterator[Definition]:
+        return iter([definition for _, definition in self._by_name.values()])
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._by_name
+
+    def get(self, name: str) -> Definition | None:
+        found = self._by_name.get(name)
+        return found[1] if found else None
+
+    def __getitem__(self, name: str) -> Definition:
+        """Give the task of that name. Raises UnknownTask, with the names that come near."""
+        found = self.get(name)
+        if found is None:
+            near = [known for known in self._by_name if name and name in known]
+            hint = f"; did you mean {', '.join(sorted(near)[:3])}?" if near else ""
+            raise UnknownTask(f"no task is called {name[:80]!r} here{hint}")
+        return found
+
+    def of_class(self, payload: type[Any]) -> Definition:
+        """Give the task that a job class was declared as. Raises UnknownTask."""
+        found = self._by_class.get(payload)
+        if found is None:
+            raise UnknownTask(f"{payload.__qualname__} was not declared with @app.job here")
+        return found
+
+    def add_function(self, function: Callable[..., Any], name: str | None, options: Options) -> Definition:
+        """Declare a function or coroutine function."""
+        if not callable(function) or isinstance(function, type):
+            raise InvalidOption("@app.task is for functions; a job class is declared with @app.job")
+        chosen = task_name(function, name)
+        kind = "coroutine" if inspect.iscoroutinefunction(function) else "function"
+        signature = FunctionSignature(function, chosen)
+        return self._add(function, Definition(name=chosen, kind=kind, signature=signature, options=options))
+
+    def add_class(self, payload: type[Any], name: str | None, options: Options) -> Definition:
+        """Declare a job class."""
+        if not (isinstance(payload, type) and issubclass(payload, Payload)):
+            raise InvalidOption("@app.job is for classes derived from liteq.Payload")
+        handle = getattr(payload, "handle", None)
+        if handle is None:
+            raise InvalidOption(f"{payload.__qualname__} has no handle() method to do the work")
+        chosen = task_name(payload, name)
+        kind = "coroutine" if inspect.iscoroutinefunction(handle) else "function"
+        signature = PayloadSignature(payload, chosen)
+        definition = self._add(payload, Definition(name=chosen, kind=kind, signature=signature, options=options))
+        self._by_class[payload] = definition
+        return definition
+
+    def add(self, definition: Definition) -> Definition:
+        """Take in a task that liteq itself declares."""
+        return self._add(definition.signature, definition)
+
+    def _add(self, declared: object, definition: Definition) -> Definition:
+        known = self._by_name.get(definition.name)
+        if known is not None and not _same(known[0], declared):
+            raise InvalidName(f"two tasks would be called {definition.name!r}; give one of them name=")
+        self._by_name[definition.name] = (declared, definition)
+        return definition
+
+
+def _same(one: object, other: object) -> bool:
+    """Tell whether two declarations are of one thing: the same object, or the same code loaded again."""
+    if one is other:
+        return True
+    first, second = cast("Any", getattr(one, "__code__", None)), cast("Any", getattr(other, "__code__", None))
+    if first is None or second is None:
+        return False
+    return bool(first.co_filename == second.co_filename and first.co_firstlineno == second.co_firstlineno)

@@ -1,0 +1,136 @@
+"""What a worker writes about itself, and the lock for life on that file. Nobody's death is judged here."""
+
+import os
+import struct
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from liteq.clock import SystemClock
+from liteq.store.sqlite.descriptor import Descriptor
+from liteq.store.sqlite.platform import boot_id, pid_namespace, process_start, storage_error
+
+_CLOCK = SystemClock()
+
+_MAGIC, _VERSION = b"lqsl", 1
+_HEADER = struct.Struct("<4sIqq")  # magic, version, pid, beat
+_BEAT = struct.Struct("<q")
+_BEAT_AT = _HEADER.size - _BEAT.size
+_SLOT = struct.Struct("<qqqq")  # job_id (0: empty), attempt, started_at, deadline
+_FIRST_SLOT_AT = 64
+_EMPTY_SLOT = bytes(_SLOT.size)
+# One page is written at the start, so that later writes need no new block of a full disk.
+_FIRST_SIZE = 4_096
+_LONGEST_SLATE = 1 << 20
+
+
+class StartedJob(msgspec.Struct, frozen=True):
+    """A job that a worker has begun; ``deadline`` is in monotonic milliseconds, 0 for none."""
+
+    job_id: int
+    attempt: int
+    started_at: int
+    deadline: int
+
+
+class Slate(msgspec.Struct, frozen=True):
+    """What a worker last wrote about itself; ``beat`` is in monotonic milliseconds."""
+
+    pid: int
+    beat: int
+    started: tuple[StartedJob, ...]
+
+
+class WorkerIdentity(msgspec.Struct, frozen=True):
+    """What must be remembered of a worker to prove its death later."""
+
+    worker_id: int
+    pid: int
+    pid_start: int
+    boot_id: str
+    pid_namespace: int
+    life_ino: int
+
+
+class LifeLock:
+    """A worker's lock for life, on the file that is also its slate. A write is one ``pwrite``, no commit."""
+
+    def __init__(self, worker_id: int, file: Descriptor, path: Path) -> None:
+        self.worker_id = worker_id
+        self.ino = file.ino
+        self._file = file
+        self._path = path
+        header = _HEADER.pack(_MAGIC, _VERSION, os.getpid(), _CLOCK.monotonic_ms())
+        self._write(header.ljust(_FIRST_SIZE, b"\0"), 0)
+
+    def identity(self) -> WorkerIdentity:
+        """Give what others need to judge this worker's death."""
+        pid = os.getpid()
+        start = process_start(pid) or 0
+        return WorkerIdentity(self.worker_id, pid, start, boot_id(), pid_namespace(), self.ino)
+
+    def beat(self, monotonic_ms: int) -> None:
+        """Write down that the worker was well at that time."""
+        self._write(_BEAT.pack(monotonic_ms), _BEAT_AT)
+
+    def start(self, slot: int, job_id: int, attempt: int, started_at: int, deadline: int = 0) -> None:
+        """Write down that a job begins; from now on a crash counts for it. ``deadline`` in monotonic ms."""
+        try:
+            packed = _SLOT.pack(job_id, attempt, started_at, deadline)
+            os.pwrite(self._file.fd, packed, _FIRST_SLOT_AT + _SLOT.size * slot)
+        except OSError as error:
+            raise storage_error(error, self._path) from None
+
+    def clear(self, slot: int) -> None:
+        """Write down that the slot's job is over."""
+        self._write(_EMPTY_SLOT, _FIRST_SLOT_AT + _SLOT.size * slot)
+
+    def intact(self) -> bool:
+        """Give whether others still find this very lock under its name."""
+        return self._file.is_at(self._path)
+
+    def release(self, *, remove: bool) -> None:
+        """Give the lock up, which is death to others; without ``remove`` the slate stays readable."""
+        if self._file.fd < 0:
+            return
+        if remove and self.intact():
+            # A file that stays is harmless: whoever finds its lock free forgets it.
+            with suppress(OSError):
+                self._path.unlink()
+        self._file.close()
+
+    def _write(self, content: bytes, offset: int) -> None:
+        try:
+            os.pwrite(self._file.fd, content, offset)
+        except OSError as error:
+            raise storage_error(error, self._path) from None
+
+
+def slate_on(fd: int) -> Slate | None:
+    """Give what was last written to the open file, None when that is no slate. ``OSError`` as it comes."""
+    return _slate_in(_stable_content(fd))
+
+
+def _stable_content(fd: int) -> bytes:
+    """Read until two looks agree: the writer may be half way through."""
+    size = min(os.fstat(fd).st_size, _LONGEST_SLATE)
+    content = os.pread(fd, size, 0)
+    for _ in range(10):
+        again = os.pread(fd, size, 0)
+        if again == content:
+            break
+        content = again
+    return content
+
+
+def _slate_in(content: bytes) -> Slate | None:
+    if len(content) < _FIRST_SLOT_AT or not content.startswith(_MAGIC):
+        return None
+    _, version, pid, beat = _HEADER.unpack_from(content)
+    if version != _VERSION:
+        return None
+    whole = (len(content) - _FIRST_SLOT_AT) // _SLOT.size * _SLOT.size
+    slots = _SLOT.iter_unpack(content[_FIRST_SLOT_AT : _FIRST_SLOT_AT + whole])
+    started = (StartedJob(*slot) for slot in slots if slot[0] > 0)
+    return Slate(pid, beat, tuple(started))

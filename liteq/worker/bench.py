@@ -1,0 +1,177 @@
+"""The thread slots of one worker: claimed jobs lie on a bench, and each slot takes the next.
+
+Whoever finds the bench empty reports what is finished and claims the next batch, in one commit; the others wait. With
+one slot that is simply a loop, without a hop between threads.
+"""
+
+import logging
+import threading
+from collections import deque
+
+from typing import TypeVar
+
+from liteq.errors import Busy, DiskFull, LiteqError
+from liteq.model.job import Claim
+from liteq.store.engine import Watch
+from liteq.worker.alarm import Alarm
+from liteq.worker.desk import Desk
+from liteq.worker.pace import Pace
+from liteq.worker.runner import Runner
+from liteq.worker.verdict import Verdict
+
+LONGEST_IDLE_MS = 1_000
+LOOK_PAUSE_MS = 10
+"""Between two looks for nothing: a stranger's busy commits must not keep an idle worker busy too."""
+TROUBLE_PAUSE_MS = 500
+WAITED_TOO_LONG_MS = 50
+
+T = TypeVar("T")
+
+log = logging.getLogger("liteq.worker")
+
+
+class Bench:
+    """Claims that wait for a slot and verdicts that wait to be reported."""
+
+    def __init__(self, desk: Desk, runner: Runner, watch: Watch, *, tasks: tuple[str, ...], slots: int, burst: bool):
+        self.error: LiteqError | None = None
+        """What ended the bench, when it was not a wish."""
+        self._desk = desk
+        self._runner = runner
+        self._watch = watch
+        self._tasks = tasks
+        self._slots = slots
+        self._burst = burst
+        self._pace = Pace()
+        self._claimed: deque[Claim] = deque()
+        self._verdicts: deque[Verdict] = deque()
+        self._changed = threading.Condition()
+        self._fetching = False
+        self._idle = False
+        self._ended = False
+        self._laid_at = 0
+        self._laid = 0
+        self._reported_at = 0
+
+    def serve(self, slot: int, alarm: Alarm | None = None) -> None:
+        """Run jobs in the calling thread until the bench ends."""
+        while (claim := self._next(slot)) is not None:
+            self._verdicts.append(self._runner.run(slot, claim, alarm))
+
+    def end(self) -> None:
+        """Hand out nothing more; slots end with the job that they are at."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+        self._watch.wake()
+
+    def mind(self) -> None:
+        """Report what has waited too long behind a long job, and give back what has not started."""
+        now = self._desk.clock.monotonic_ms()
+        if self._fetching and not self._idle:
+            return
+        if self._verdicts and now - self._reported_at > WAITED_TOO_LONG_MS:
+            self._report()
+        if self._claimed and now - self._laid_at > WAITED_TOO_LONG_MS and len(self._runner.runs) >= self._slots:
+            self._give_back("it waited behind a long job")
+
+    def close(self) -> None:
+        """Give back and report what is left."""
+        self._give_back("the worker left")
+        self._report()
+
+    def _next(self, slot: int) -> Claim | None:
+        while True:
+            try:
+                if not self._ended:
+                    return self._claimed.popleft()
+            except IndexError:
+                pass
+            with self._changed:
+                if self._fetching:
+                    if self._idle and self._verdicts:
+                        self._watch.wake()
+                    self._changed.wait(LONGEST_IDLE_MS / 1000)
+                    continue
+                if self._ended and not self._verdicts:
+                    return None
+                self._fetching = True
+            try:
+                # What has finished must not be charged if this process dies while reporting it.
+                self._runner.slate.clear(slot)
+                self._fetch()
+            finally:
+                with self._changed:
+                    self._fetching = False
+                    self._changed.notify_all()
+
+    def _fetch(self) -> None:
+        try:
+            found = self._exchange(0 if self._ended else self._room())
+        except (Busy, DiskFull) as error:
+            log.warning("cannot write now, trying again: %s", error)
+            self._desk.stopping.wait(TROUBLE_PAUSE_MS / 1000)
+            return
+        except LiteqError as error:
+            log.exception("this worker cannot go on")
+            self.error = error
+            self._verdicts.clear()
+            self.end()
+            return
+        if not found and not self._ended:
+            self._rest()
+
+    def _room(self) -> int:
+        if self._laid:
+            spent = self._desk.clock.monotonic_ms() - self._laid_at
+            self._pace.note(self._laid, spent * self._slots / 1000)
+        return self._pace.batch(max(1, self._slots - len(self._runner.runs)))
+
+    def _exchange(self, limit: int) -> bool:
+        claims = self._report(limit)
+        self._laid_at = self._reported_at
+        self._laid = len(claims)
+        self._claimed.extend(claims)
+        return bool(claims)
+
+    def _rest(self) -> None:
+        """Wait for a commit, a due job, or a finished one."""
+        if self._desk.stopping.is_set() or self._desk.spent():
+            self.end()
+            return
+        if self._burst and not self._runner.runs and not self._desk.work_left(self._tasks):
+            self.end()
+            return
+        self._idle = True
+        try:
+            self._watch.wait(self._desk.idle_ms(LONGEST_IDLE_MS))
+        finally:
+            self._idle = False
+        too_soon = self._reported_at + LOOK_PAUSE_MS - self._desk.clock.monotonic_ms()
+        if too_soon > 0:
+            self._desk.stopping.wait(too_soon / 1000)
+
+    def _report(self, limit: int = 0) -> list[Claim]:
+        """Report what is finished and claim up to ``limit`` more; after an error the verdicts still wait."""
+        verdicts = drain(self._verdicts)
+        try:
+            claims = self._desk.exchange(verdicts, tasks=self._tasks, limit=limit)
+        except BaseException:
+            self._verdicts.extendleft(reversed(verdicts))
+            raise
+        self._reported_at = self._desk.clock.monotonic_ms()
+        return claims
+
+    def _give_back(self, reason: str) -> None:
+        self._desk.release(drain(self._claimed), reason)
+
+
+def drain(queue: deque[T]) -> list[T]:
+    """Take everything out; what other threads append meanwhile is taken too or stays, and is never lost."""
+    taken: list[T] = []
+    while queue:
+        try:
+            taken.append(queue.popleft())
+        except IndexError:
+            break
+    return taken

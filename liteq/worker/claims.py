@@ -1,0 +1,183 @@
+"""Consumer style: the caller iterates over claims and reports each by itself."""
+
+import os
+import socket
+from collections import deque
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Self
+
+from liteq.clock import Clock
+from liteq.errors import InvalidOption, WrongState
+from liteq.model.fleet import WorkerCard
+from liteq.model.instants import to_ms
+from liteq.model.job import Claim, Report
+from liteq.model.payload import decode, decoder, encode
+from liteq.model.retry import decode_backoff
+from liteq.model.transitions import Outcome
+from liteq.store.engine import Engine
+from liteq.worker.verdict import MAX_RESULT, describe, trace_of
+
+LONGEST_IDLE_MS = 1_000
+
+
+class ClaimedJob:
+    """One job in the caller's hands. Exactly one of its verbs may be called; a late one raises LeaseLost."""
+
+    def __init__(self, claim: Claim, engine: Engine, clock: Clock) -> None:
+        self._claim = claim
+        self._engine = engine
+        self._clock = clock
+        self._started_at = clock.now_ms()
+        self.reported = False
+
+    @property
+    def id(self) -> int:
+        return self._claim.job_id
+
+    @property
+    def attempt(self) -> int:
+        return self._claim.attempt
+
+    @property
+    def task(self) -> str:
+        return self._claim.task
+
+    @property
+    def queue(self) -> str:
+        return self._claim.queue
+
+    @property
+    def args(self) -> Any:
+        """The arguments as plain JSON values. Raises Undecodable."""
+        return decode(self._claim.args, decoder(Any), what="args")
+
+    def complete(self, result: Any = None) -> None:
+        """The work is done."""
+        data = None if result is None else encode(result, what="result", max_bytes=MAX_RESULT)
+        report = self._report(Outcome.COMPLETED)
+        self._engine.complete(self._claim, result=data, report=report, now=report.finished_at)
+        self.reported = True
+
+    def retry(self, error: BaseException | str, *, delay: timedelta | float | None = None) -> None:
+        """It failed: try again after ``delay`` or the job's own backoff; with the budget spent it is dead."""
+        report = self._report(Outcome.FAILED, error)
+        if self._claim.last_chance:
+            self._engine.dead_letter(
+                self._claim, reason=f"failed: {report.error}", report=report, now=report.finished_at
+            )
+        else:
+            wait = self._backoff() if delay is None else to_ms(delay, what="delay")
+            self._engine.retry(
+                self._claim, run_at=report.finished_at + wait, report=report, now=report.finished_at
+            )
+        self.reported = True
+
+    def dead_letter(self, error: BaseException | str) -> None:
+        """It failed and trying again cannot help."""
+        report = self._report(Outcome.FAILED, error)
+        self._engine.dead_letter(self._claim, reason=report.error or "", report=report, now=report.finished_at)
+        self.reported = True
+
+    def snooze(self, delay: timedelta | float) -> None:
+        """Not now: again after ``delay``; this is no failure."""
+        report = self._report(Outcome.SNOOZED, "snoozed")
+        run_at = report.finished_at + to_ms(delay, what="delay")
+        self._engine.snooze(self._claim, run_at=run_at, report=report, now=report.finished_at)
+        self.reported = True
+
+    def release(self) -> None:
+        """Give it back unharmed."""
+        self._engine.release([self._claim], reason="given back", now=self._clock.now_ms())
+        self.reported = True
+
+    def _backoff(self) -> int:
+        return decode_backoff(self._claim.backoff).delay_ms(self._claim.failures + 1)
+
+    def _report(self, outcome: Outcome, error: BaseException | str | None = None) -> Report:
+        if self.reported:
+            raise WrongState(f"job {self.id} was already reported in attempt {self.attempt}")
+        words = describe(error) if isinstance(error, BaseException) else error
+        return Report(
+            outcome=outcome,
+            started_at=self._started_at,
+            finished_at=self._clock.now_ms(),
+            error=words,
+            traceback=trace_of(error) if isinstance(error, BaseException) else None,
+        )
+
+
+class Claims:
+    """An iterator over claimed jobs, and a worker for as long as it lives. ``close`` gives back what was not reported."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        *,
+        queues: Sequence[str] | None,
+        tasks: Sequence[str],
+        limit: int,
+        wait: bool,
+    ) -> None:
+        if limit < 1:
+            raise InvalidOption(f"limit must be at least 1, not {limit}")
+        self._engine = engine
+        self._clock = clock
+        self._queues = None if queues is None else tuple(queues)
+        self._tasks = tuple(tasks)
+        self._limit = limit
+        self._wait = wait
+        name = f"{socket.gethostname()}:{os.getpid()} claims"
+        card = WorkerCard(name=name, tasks=self._tasks, queues=self._queues, slots=limit)
+        self._slate = engine.register_worker(card, now=clock.now_ms())
+        self._watch = engine.watch()
+        self._waiting: deque[Claim] = deque()
+        self._given: list[tuple[ClaimedJob, Claim]] = []
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> ClaimedJob:
+        while not self._closed:
+            if self._waiting:
+                claim = self._waiting.popleft()
+                self._slate.start(len(self._given) % self._limit, claim.job_id, claim.attempt, self._clock.now_ms())
+                job = ClaimedJob(claim, self._engine, self._clock)
+                self._given = [(one, its) for one, its in self._given if not one.reported]
+                self._given.append((job, claim))
+                return job
+            self._claim()
+            if not self._waiting and not self._wait:
+                self.close()
+        raise StopIteration
+
+    def _claim(self) -> None:
+        now = self._clock.now_ms()
+        self._engine.expire(now=now)
+        self._slate.beat(self._clock.monotonic_ms())
+        self._waiting += self._engine.claim(
+            worker_id=self._slate.worker_id, queues=self._queues, tasks=self._tasks, limit=self._limit, now=now
+        )
+        if not self._waiting and self._wait:
+            due = self._engine.next_due()
+            idle = LONGEST_IDLE_MS if due is None else max(1, min(LONGEST_IDLE_MS, due - now))
+            self._watch.wait(idle)
+
+    def close(self) -> None:
+        """Give back what was claimed and not reported, and be a worker no more."""
+        if self._closed:
+            return
+        self._closed = True
+        back = [claim for job, claim in self._given if not job.reported] + list(self._waiting)
+        if back:
+            self._engine.release(back, reason="the loop ended", now=self._clock.now_ms())
+        self._watch.close()
+        self._engine.retire_worker(self._slate)

@@ -1,0 +1,181 @@
+"""The coroutine slots of one worker: an event loop in a thread of its own, which never waits for the file itself."""
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
+from liteq.errors import Busy, DiskFull, LiteqError
+from liteq.job import Run, running
+from liteq.model.job import Claim
+from liteq.store.engine import Watch
+from liteq.task import Definition
+from liteq.worker.bench import LONGEST_IDLE_MS, LOOK_PAUSE_MS, TROUBLE_PAUSE_MS, drain
+from liteq.worker.desk import Desk
+from liteq.worker.records import kept
+from liteq.worker.runner import Runner
+from liteq.worker.verdict import Extra, Leaving, TimeLimit, Verdict
+
+LARGEST_BATCH = 256
+
+log = logging.getLogger("liteq.worker")
+
+
+class CoroutineSlots:
+    """Runs coroutine tasks beside each other on one loop."""
+
+    def __init__(
+        self, desk: Desk, runner: Runner, watch: Watch, *, tasks: tuple[str, ...], first: int, slots: int, burst: bool
+    ) -> None:
+        self.error: LiteqError | None = None
+        self._desk = desk
+        self._runner = runner
+        self._watch = watch
+        self._tasks = tasks
+        self._burst = burst
+        self._free = deque(range(first, first + slots))
+        self._verdicts: deque[Verdict] = deque()
+        self._active: dict[asyncio.Task[None], Run] = {}
+        self._leaving = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="liteq-coroutines", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the end; tell whether it came in time."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def leave(self) -> None:
+        """Cancel what still runs; those jobs are given back."""
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._cancel_all)
+
+    def stop_asked(self, run: Run) -> None:
+        """Cancel the coroutine of a run that was asked to stop."""
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._cancel, run)
+
+    def _cancel(self, run: Run) -> None:
+        for task, one in self._active.items():
+            if one is run:
+                task.cancel()
+
+    def _cancel_all(self) -> None:
+        self._leaving = True
+        for task in self._active:
+            task.cancel()
+
+    def _run(self) -> None:
+        asyncio.run(self._main())
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        # Reports and claims go through one thread, in order; the loop goes on while that waits for the disk.
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="liteq-desk") as clerk, \
+                ThreadPoolExecutor(max_workers=1, thread_name_prefix="liteq-watch") as watcher:
+            while await self._turn(clerk, watcher):
+                pass
+
+    async def _turn(self, clerk: ThreadPoolExecutor, watcher: ThreadPoolExecutor) -> bool:
+        """Report and claim once, then wait for the next occasion; false when all is over."""
+        loop = asyncio.get_running_loop()
+        ending = self.error is not None or self._desk.stopping.is_set() or self._desk.spent()
+        if ending and not self._active and not self._verdicts:
+            return False
+        try:
+            claims = await loop.run_in_executor(clerk, self._exchange, 0 if ending else len(self._free))
+        except (Busy, DiskFull) as error:
+            log.warning("cannot write now, trying again: %s", error)
+            await asyncio.sleep(TROUBLE_PAUSE_MS / 1000)
+            return True
+        except LiteqError as error:
+            log.exception("this worker cannot go on")
+            self.error = error
+            self._verdicts.clear()
+            self._cancel_all()
+            return bool(self._active)
+        for claim in claims:
+            self._begin(claim)
+        if claims and self._free:
+            # Quick coroutines may finish before the next claim: one turn of the loop lets them.
+            await asyncio.sleep(0)
+            return True
+        if not claims and not self._active and not self._verdicts and await self._burst_over(clerk):
+            return False
+        await self._rest(watcher, listen=bool(self._free) and not ending)
+        return True
+
+    def _exchange(self, limit: int) -> list[Claim]:
+        verdicts = drain(self._verdicts)
+        try:
+            return self._desk.exchange(verdicts, tasks=self._tasks, limit=min(limit, LARGEST_BATCH))
+        except BaseException:
+            self._verdicts.extendleft(reversed(verdicts))
+            raise
+
+    async def _burst_over(self, clerk: ThreadPoolExecutor) -> bool:
+        if not self._burst:
+            return False
+        loop = asyncio.get_running_loop()
+        return not await loop.run_in_executor(clerk, self._desk.work_left, self._tasks)
+
+    async def _rest(self, watcher: ThreadPoolExecutor, *, listen: bool) -> None:
+        """Wait until a coroutine has finished or, if a slot is free, something was committed."""
+        loop = asyncio.get_running_loop()
+        waits: set[asyncio.Future[object]] = set(self._active)  # type: ignore[arg-type]  # tasks are futures
+        heard: asyncio.Future[object] | None = None
+        if listen:
+            heard = asyncio.ensure_future(loop.run_in_executor(watcher, self._listen))
+            waits.add(heard)
+        if not waits or self._verdicts:
+            await asyncio.sleep(0)
+        else:
+            await asyncio.wait(waits, timeout=LONGEST_IDLE_MS / 1000, return_when=asyncio.FIRST_COMPLETED)
+        if heard is not None:
+            self._watch.wake()
+            await heard
+            await asyncio.sleep(LOOK_PAUSE_MS / 10_000)
+
+    def _listen(self) -> bool:
+        return self._watch.wait(self._desk.idle_ms(LONGEST_IDLE_MS))
+
+    def _begin(self, claim: Claim) -> None:
+        slot = self._free.popleft()
+        run, started_at = self._runner.begin(slot, claim)
+        task = asyncio.get_running_loop().create_task(self._carry_out(claim, slot, run, started_at))
+        self._active[task] = run
+        task.add_done_callback(self._active.pop)
+
+    async def _carry_out(self, claim: Claim, slot: int, run: Run, started_at: int) -> None:
+        running.set(run)
+        judge = self._runner.judge
+        definition: Definition | None = None
+        try:
+            definition = self._runner.definition(claim)
+            async with asyncio.timeout(None if claim.timeout_ms is None else claim.timeout_ms / 1000) as limit:
+                value = await definition.signature.invoke(claim.args, run)
+        except BaseException as error:  # noqa: BLE001  whatever a task raises becomes its verdict
+            extra = Extra(log=kept(run.lines))
+            verdict = judge.failed(run, definition, self._cause(error, run, definition), started_at, extra)
+        else:
+            run.timed_out = limit.expired()
+            verdict = judge.returned(run, definition, value, started_at, Extra(log=kept(run.lines)))
+        self._verdicts.append(verdict)
+        self._runner.slate.clear(slot)
+        self._runner.end(slot)
+        self._free.append(slot)
+
+    def _cause(self, error: BaseException, run: Run, definition: Definition | None) -> BaseException:
+        """Tell a time limit and a leaving worker from errors of the task's own."""
+        overdue = bool(run.deadline_ms) and self._desk.clock.now_ms() >= run.deadline_ms
+        if isinstance(error, TimeoutError) and overdue and definition is not None:
+            return TimeLimit()
+        if isinstance(error, asyncio.CancelledError) and self._leaving and not run.asked_to_stop:
+            return Leaving()
+        return error

@@ -1,0 +1,85 @@
+"""Runs one claim in the calling thread and gives the verdict."""
+
+from liteq.clock import Clock
+from liteq.errors import UnknownTask
+from liteq.job import Run, running
+from liteq.model.job import Claim
+from liteq.registry import Registry
+from liteq.store.engine import Slate
+from liteq.task import Definition
+from liteq.worker.alarm import Alarm
+from liteq.worker.commands import Output, run_command
+from liteq.worker.records import kept
+from liteq.worker.verdict import NOTHING, Extra, Judge, Verdict
+
+
+class Runner:
+    """What every slot of a worker shares: the tasks, the slate, the judge."""
+
+    def __init__(self, tasks: Registry, clock: Clock, slate: Slate, judge: Judge) -> None:
+        self.tasks = tasks
+        self.clock = clock
+        self.slate = slate
+        self.judge = judge
+        self.runs: dict[int, Run] = {}
+        """The run in each busy slot."""
+
+    def begin(self, slot: int, claim: Claim) -> tuple[Run, int]:
+        """Note on the slate that the job starts now; give its run and the instant."""
+        now = self.clock.now_ms()
+        run = Run(claim)
+        deadline = 0
+        if claim.timeout_ms is not None:
+            run.deadline_ms = now + claim.timeout_ms
+            deadline = self.clock.monotonic_ms() + claim.timeout_ms
+        self.slate.start(slot, claim.job_id, claim.attempt, now, deadline)
+        self.runs[slot] = run
+        return run, now
+
+    def end(self, slot: int) -> None:
+        """Note that the slot is free."""
+        self.runs.pop(slot, None)
+
+    def definition(self, claim: Claim) -> Definition:
+        """Give the claim's task, its arguments proved to be what was stored. UnknownTask, Undecodable."""
+        definition = self.tasks.get(claim.task)
+        if definition is None:
+            raise UnknownTask(f"no task is called {claim.task!r} here")
+        self.judge.refuse_rotten(claim)
+        return definition
+
+    def run(self, slot: int, claim: Claim, alarm: Alarm | None) -> Verdict:
+        """Carry the claim out in this thread. Whatever the task raises becomes its verdict."""
+        run, started_at = self.begin(slot, claim)
+        token = running.set(run)
+        definition: Definition | None = None
+        output = Output()
+        try:
+            definition = self.definition(claim)
+            value = self._invoke(definition, run, alarm, output)
+        except BaseException as error:  # noqa: BLE001  SystemExit in a task must not end the worker
+            return self.judge.failed(run, definition, error, started_at, _extra(run, definition, output))
+        else:
+            return self.judge.returned(run, definition, value, started_at, _extra(run, definition, output))
+        finally:
+            running.reset(token)
+            self.end(slot)
+
+    def _invoke(self, definition: Definition, run: Run, alarm: Alarm | None, output: Output) -> object:
+        if definition.kind == "command":
+            run_command(definition.signature.invoke(run.claim.args, run), run, self.clock, output)
+            return None
+        if alarm is None or run.claim.timeout_ms is None:
+            return definition.signature.invoke(run.claim.args, run)
+        try:
+            alarm.arm(run.claim.timeout_ms / 1000)
+            return definition.signature.invoke(run.claim.args, run)
+        finally:
+            alarm.disarm()
+
+
+def _extra(run: Run, definition: Definition | None, output: Output) -> Extra:
+    is_command = definition is not None and definition.kind == "command"
+    if run.lines is None and not is_command:
+        return NOTHING
+    return Extra(log=kept(run.lines), output=output.kept() if is_command else None)

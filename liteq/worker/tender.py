@@ -1,0 +1,112 @@
+"""The side thread of a worker: it beats, minds what waits too long, passes on cancels, takes from the dead, tidies up."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from liteq.errors import Busy, DiskFull, LiteqError
+from liteq.worker.bench import Bench
+from liteq.worker.desk import Desk
+from liteq.worker.runner import Runner
+
+BUSY_TURN_MS = 50
+IDLE_TURN_MS = 250
+BEAT_EVERY_MS = 1_000
+LOOK_FOR_DEAD_MS = 250
+LOOK_FOR_CANCELS_MS = 250
+PRUNE_EVERY_MS = 5_000
+PRUNED_AT_ONCE = 500
+
+log = logging.getLogger("liteq.worker")
+
+
+class Tender:
+    """Does what must happen beside the jobs. Small steps, none of which holds the file for long."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        runner: Runner,
+        bench: Bench | None,
+        *,
+        retention_ms: int | None,
+        stop_coroutine: Callable[..., None] | None,
+    ) -> None:
+        self._desk = desk
+        self._runner = runner
+        self._bench = bench
+        self._retention_ms = retention_ms
+        self._stop_coroutine = stop_coroutine
+        self._over = threading.Event()
+        self._due: dict[str, int] = {}
+        self._thread = threading.Thread(target=self._run, name="liteq-tender", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End and wait for the present step."""
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait((BUSY_TURN_MS if self._runner.runs else IDLE_TURN_MS) / 1000):
+            try:
+                self._turn()
+            except (Busy, DiskFull) as error:
+                log.warning("upkeep has to wait: %s", error)
+            except LiteqError:
+                log.exception("upkeep failed; the jobs go on")
+
+    def _turn(self) -> None:
+        self._enforce_limits()
+        if self._bench is not None:
+            self._bench.mind()
+        if self._is_due("beat", BEAT_EVERY_MS):
+            self._beat()
+        if self._runner.runs and self._is_due("cancels", LOOK_FOR_CANCELS_MS):
+            self._pass_on_cancels()
+        if self._is_due("dead", LOOK_FOR_DEAD_MS):
+            self._take_from_dead()
+        self._desk.engine.tend()
+        if self._retention_ms is not None and self._is_due("prune", PRUNE_EVERY_MS):
+            self._prune(self._retention_ms)
+
+    def _is_due(self, what: str, every_ms: int) -> bool:
+        now = self._desk.clock.monotonic_ms()
+        if now < self._due.get(what, 0):
+            return False
+        self._due[what] = now + every_ms
+        return True
+
+    def _beat(self) -> None:
+        self._desk.slate.beat(self._desk.clock.monotonic_ms())
+        if not self._desk.slate.intact() and not self._desk.stopping.is_set():
+            log.error("the worker's lock file was removed or replaced; it claims nothing more")
+            self._desk.stopping.set()
+
+    def _enforce_limits(self) -> None:
+        """Tell tasks in threads that their time is over; they see it by ``ctx.cancelled``."""
+        now = self._desk.clock.now_ms()
+        for run in list(self._runner.runs.values()):
+            if run.deadline_ms and now >= run.deadline_ms:
+                run.timed_out = True
+
+    def _pass_on_cancels(self) -> None:
+        asked = set(self._desk.engine.cancels_asked(worker_id=self._desk.slate.worker_id))
+        for run in list(self._runner.runs.values()):
+            if run.claim.job_id in asked and not run.asked_to_stop:
+                run.asked_to_stop = True
+                if self._stop_coroutine is not None:
+                    self._stop_coroutine(run)
+
+    def _take_from_dead(self) -> None:
+        for taken in self._desk.engine.expire(now=self._desk.clock.now_ms()):
+            facts = {"job_id": taken.job_id, "attempt": taken.attempt, "charged": taken.charged}
+            log.warning("took job %d from a dead worker: %s", taken.job_id, taken.cause, extra=facts)
+
+    def _prune(self, retention_ms: int) -> None:
+        before = self._desk.clock.now_ms() - retention_ms
+        pruned = self._desk.engine.prune(finished_before=before, limit=PRUNED_AT_ONCE)
+        if pruned:
+            log.debug("pruned %d finished jobs", pruned)

@@ -1,0 +1,237 @@
+"""A worker: makes itself known, runs its slots until it is told to stop or nothing is left, and leaves nothing behind."""
+
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+import msgspec
+
+from liteq.clock import Clock
+from liteq.errors import InvalidOption, LiteqError
+from liteq.model.fleet import WorkerCard
+from liteq.model.retry import DEFAULT_RETRY, Retry
+from liteq.registry import Registry
+from liteq.store.engine import Engine, Slate
+from liteq.worker.alarm import Alarm
+from liteq.worker.bench import Bench
+from liteq.worker.coroutines import CoroutineSlots
+from liteq.worker.desk import Desk
+from liteq.worker.records import keep_records, leave_records
+from liteq.worker.runner import Runner
+from liteq.worker.tender import Tender
+from liteq.worker.verdict import Judge, Leaving
+
+MAX_SLOTS = 1_000
+
+log = logging.getLogger("liteq.worker")
+
+
+class WorkSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a worker works. None for ``queues`` means all; ``grace_ms`` is what running jobs get when it has to stop."""
+
+    queues: tuple[str, ...] | None = None
+    threads: int = 1
+    coroutines: int = 100
+    burst: bool = False
+    max_jobs: int | None = None
+    retention_ms: int | None = None
+    grace_ms: int = 30_000
+
+
+class WorkResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker did: how many jobs ended in each way, and how many reports came too late."""
+
+    completed: int
+    retried: int
+    dead: int
+    snoozed: int
+    released: int
+    aborted: int
+    late: int
+
+
+class Worker:
+    """Runs jobs in the thread that calls ``run``, or in one of its own after ``start``."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        tasks: Registry,
+        clock: Clock,
+        settings: WorkSettings,
+        default_retry: Retry = DEFAULT_RETRY,
+    ) -> None:
+        if not 1 <= settings.threads <= MAX_SLOTS or not 1 <= settings.coroutines <= MAX_SLOTS:
+            raise InvalidOption(f"threads and coroutines must be from 1 to {MAX_SLOTS}")
+        self._engine = engine
+        self._tasks = tasks
+        self._clock = clock
+        self._settings = settings
+        self._judge = Judge(clock, default_retry)
+        self._desk: Desk | None = None
+        self._wishes = 0
+        self._bench: Bench | None = None
+        self._ready = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._alarm = Alarm(engine.busy_here)
+
+    def start(self) -> None:
+        """Run in a thread of its own; returns once the worker is known."""
+        self._thread = threading.Thread(target=self.run, name="liteq-worker", daemon=True)
+        self._thread.start()
+        self._ready.wait()
+
+    def stop(self) -> None:
+        """Claim nothing more; what runs may finish."""
+        if self._desk is not None:
+            self._desk.stopping.set()
+        if self._bench is not None:
+            self._bench.end()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until a started worker has ended."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def run(self) -> WorkResult:
+        """Work until stopped, or with ``burst`` until nothing is left; give what was done.
+
+        In the main thread SIGINT and SIGTERM are handled: the first stops gently, after the grace or at the second one
+        running jobs are given back.
+        """
+        keep_records()
+        try:
+            slate = self._engine.register_worker(self._card(), now=self._clock.now_ms())
+            try:
+                return self._work(slate)
+            finally:
+                with suppress(LiteqError):
+                    self._engine.retire_worker(slate)
+                if self._settings.burst:
+                    self._engine.settle()
+        finally:
+            self._ready.set()
+            leave_records()
+
+    def _work(self, slate: Slate) -> WorkResult:
+        settings = self._settings
+        desk = Desk(self._engine, self._clock, slate, queues=settings.queues, max_jobs=settings.max_jobs)
+        runner = Runner(self._tasks, self._clock, slate, self._judge)
+        watch = self._engine.watch()
+        self._desk = desk
+        self._bench = bench = Bench(
+            desk, runner, watch, tasks=self._names("function", "command"), slots=settings.threads, burst=settings.burst
+        )
+        coroutines = self._coroutines(desk, runner)
+        tender = Tender(
+            desk,
+            runner,
+            bench,
+            retention_ms=settings.retention_ms,
+            stop_coroutine=None if coroutines is None else coroutines.stop_asked,
+        )
+        with self._signals():
+            tender.start()
+            if coroutines is not None:
+                coroutines.start()
+            self._ready.set()
+            try:
+                self._serve(bench, coroutines)
+            finally:
+                tender.stop()
+                bench.close()
+                watch.close()
+        error = bench.error or (coroutines.error if coroutines else None)
+        if error is not None:
+            raise error
+        return _result(desk)
+
+    def _serve(self, bench: Bench, coroutines: CoroutineSlots | None) -> None:
+        threads = [
+            threading.Thread(target=bench.serve, args=(slot,), name=f"liteq-slot-{slot}", daemon=True)
+            for slot in range(1, self._settings.threads)
+        ]
+        for thread in threads:
+            thread.start()
+        self._alarm.install()
+        try:
+            bench.serve(0, self._alarm if self._alarm.possible else None)
+        finally:
+            self._alarm.uninstall()
+        for thread in threads:
+            thread.join()
+        if coroutines is not None:
+            self._desk_over()
+            coroutines.join()
+
+    def _desk_over(self) -> None:
+        """When the thread slots ended for a reason of their own, the coroutines end too; a burst ends by itself."""
+        if not self._settings.burst and self._desk is not None:
+            self._desk.stopping.set()
+
+    def _coroutines(self, desk: Desk, runner: Runner) -> CoroutineSlots | None:
+        names = self._names("coroutine")
+        if not names:
+            return None
+        settings = self._settings
+        return CoroutineSlots(
+            desk,
+            runner,
+            self._engine.watch(),
+            tasks=names,
+            first=settings.threads,
+            slots=settings.coroutines,
+            burst=settings.burst,
+        )
+
+    def _names(self, *kinds: str) -> tuple[str, ...]:
+        return tuple(definition.name for definition in self._tasks if definition.kind in kinds)
+
+    def _card(self) -> WorkerCard:
+        return WorkerCard(
+            name=f"{socket.gethostname()}:{os.getpid()}",
+            tasks=self._names("function", "coroutine", "command"),
+            queues=self._settings.queues,
+            slots=self._settings.threads,
+        )
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        if not self._alarm.possible:
+            yield
+            return
+        before: dict[signal.Signals, Any] = {
+            number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._wishes += 1
+        log.info("%s: %s", signal.Signals(number).name, "finishing" if self._wishes == 1 else "leaving now")
+        if self._desk is not None:
+            self._desk.stopping.set()
+        seconds = self._settings.grace_ms / 1000 if self._wishes == 1 else 0.001
+        self._alarm.arm(seconds, Leaving)
+
+
+def _result(desk: Desk) -> WorkResult:
+    counts = desk.counts
+    return WorkResult(
+        completed=counts["complete"],
+        retried=counts["retry"],
+        dead=counts["dead_letter"],
+        snoozed=counts["snooze"],
+        released=counts["release"],
+        aborted=counts["abort"],
+        late=counts["late"],
+    )

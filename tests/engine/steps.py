@@ -1,0 +1,115 @@
+"""Small steps that tests of any engine are made of. Nothing here knows which engine it talks to."""
+
+from liteq.model.fleet import WorkerCard
+from liteq.model.job import Attempt, Change, Claim, JobRecord, NewJob, Report, Unique
+from liteq.model.transitions import Outcome, State
+from liteq.store.engine import Engine, Slate
+
+NOW = 1_800_000_000_000
+NOBODY = 7_777
+"""A worker id that never registered: claims do not ask."""
+
+
+def new_job(
+    *,
+    task: str = "task",
+    queue: str = "default",
+    args: bytes = b"[]",
+    run_at: int = NOW,
+    priority: int = 0,
+    max_failures: int = 5,
+    max_crashes: int = 3,
+    unique: Unique | None = None,
+    tags: tuple[str, ...] = (),
+) -> NewJob:
+    return NewJob(
+        task=task,
+        queue=queue,
+        args=args,
+        args_crc=len(args),
+        run_at=run_at,
+        priority=priority,
+        max_failures=max_failures,
+        max_crashes=max_crashes,
+        unique=unique,
+        tags=tags,
+    )
+
+
+def enqueue_one(engine: Engine, job: NewJob | None = None, *, now: int = NOW) -> int:
+    (answer,) = engine.enqueue([job or new_job()], now=now)
+    return answer.job_id
+
+
+def claim_some(
+    engine: Engine,
+    *,
+    worker_id: int = NOBODY,
+    queues: tuple[str, ...] | None = None,
+    tasks: tuple[str, ...] = ("task",),
+    limit: int = 10,
+    now: int = NOW,
+) -> list[Claim]:
+    return engine.claim(worker_id=worker_id, queues=queues, tasks=tasks, limit=limit, now=now)
+
+
+def claim_one(engine: Engine, *, worker_id: int = NOBODY, now: int = NOW) -> Claim:
+    (claim,) = claim_some(engine, worker_id=worker_id, limit=1, now=now)
+    return claim
+
+
+def register(engine: Engine, name: str = "worker", *, slots: int = 4) -> Slate:
+    card = WorkerCard(name=name, tasks=("task",), queues=None, slots=slots)
+    return engine.register_worker(card, now=NOW)
+
+
+def die(slate: Slate) -> None:
+    """End a worker as ``kill -9`` does: the kernel drops its lock, its slate stays."""
+    slate.release(remove=False)
+
+
+def told(outcome: Outcome, *, at: int = NOW, took: int = 0) -> Report:
+    return Report(outcome=outcome, started_at=at, finished_at=at + took)
+
+
+def complete(engine: Engine, claim: Claim, *, now: int = NOW) -> None:
+    engine.complete(claim, result=b"null", report=told(Outcome.COMPLETED, at=now), now=now)
+
+
+def retry(engine: Engine, claim: Claim, *, run_at: int = NOW, now: int = NOW) -> None:
+    engine.retry(claim, run_at=run_at, report=told(Outcome.FAILED, at=now), now=now)
+
+
+def bury(engine: Engine, claim: Claim, *, now: int = NOW) -> None:
+    engine.dead_letter(claim, reason="gave up", report=told(Outcome.FAILED, at=now), now=now)
+
+
+def snooze(engine: Engine, claim: Claim, *, run_at: int = NOW, now: int = NOW) -> None:
+    engine.snooze(claim, run_at=run_at, report=told(Outcome.SNOOZED, at=now), now=now)
+
+
+def abort(engine: Engine, claim: Claim, *, now: int = NOW) -> None:
+    engine.abort(claim, report=told(Outcome.ABORTED, at=now), now=now)
+
+
+def move(engine: Engine, job_id: int, *, run_at: int, now: int = NOW) -> list[int]:
+    return engine.reschedule([job_id], Change(run_at=run_at), now=now)
+
+
+def record(engine: Engine, job_id: int) -> JobRecord:
+    found = engine.get_job(job_id)
+    assert found is not None
+    return found
+
+
+def state_of(engine: Engine, job_id: int) -> State | None:
+    found = engine.get_job(job_id)
+    return None if found is None else found.state
+
+
+Picture = tuple[JobRecord | None, list[Attempt], tuple[str, ...]]
+
+
+def picture(engine: Engine, job_id: int) -> Picture:
+    """Give everything that is kept about one job, to compare before and after."""
+    return engine.get_job(job_id), engine.attempts(job_id), engine.tags(job_id)

@@ -1,0 +1,317 @@
+"""Random lives of jobs, held against a plain Python model. Claims are kept, and used again when they are late."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from liteq.errors import LeaseLost, WrongState
+from liteq.model.job import Claim
+from liteq.model.transitions import FINISHED, State
+from liteq.store.engine import Engine, Slate
+from tests.engine.conftest import OpenFresh
+from tests.engine.steps import (
+    NOW,
+    abort,
+    bury,
+    claim_some,
+    complete,
+    die,
+    enqueue_one,
+    move,
+    new_job,
+    record,
+    register,
+    retry,
+    snooze,
+)
+
+MAX_FAILURES = 3
+MAX_CRASHES = 2
+DELAYS = st.integers(0, 20)
+PRIORITIES = st.integers(-1, 1)
+
+
+@dataclass
+class Model:
+    """What is expected of one job."""
+
+    state: State
+    run_at: int
+    priority: int
+    attempt: int = 0
+    failures: int = 0
+    crashes: int = 0
+    owner: int | None = None
+    asked: bool = False
+    finished_at: int | None = None
+    started: bool = False
+    outcomes: list[int] = field(default_factory=list)
+
+    def holds(self, claim: Claim) -> bool:
+        fence = (claim.attempt, claim.worker_id)
+        return self.state is State.RUNNING and fence == (self.attempt, self.owner)
+
+    def rest(self, state: State, now: int) -> None:
+        """Leave the worker; a cancel that was asked is carried out where the job would come back."""
+        if self.asked and state not in FINISHED:
+            state = State.CANCELLED
+        self.state, self.owner, self.started = state, None, False
+        self.finished_at = now if state in FINISHED else None
+        if state is not State.CANCELLED:
+            self.asked = self.asked and state not in FINISHED
+
+
+class LifeOfJobs(RuleBasedStateMachine):
+    """Two workers, who die now and then and are followed by new ones."""
+
+    claims: Bundle[Claim] = Bundle("claims")
+    jobs: Bundle[int] = Bundle("jobs")
+    fresh: Callable[[], Engine]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.engine = self.fresh()
+        self.now = NOW
+        self.model: dict[int, Model] = {}
+        self.workers: list[Slate] = []
+        self.doomed: list[int] = []
+
+    @initialize()
+    def hire(self) -> None:
+        self.workers = [register(self.engine) for _ in range(2)]
+
+    @rule(target=jobs, delay=DELAYS, priority=PRIORITIES)
+    def enqueue(self, delay: int, priority: int) -> int:
+        run_at = self.now + delay
+        job = new_job(run_at=run_at, priority=priority, max_failures=MAX_FAILURES, max_crashes=MAX_CRASHES)
+        job_id = enqueue_one(self.engine, job, now=self.now)
+        assert job_id not in self.model
+        self.model[job_id] = Model(State.SCHEDULED if delay else State.READY, run_at, priority)
+        return job_id
+
+    @rule(step=st.integers(1, 15))
+    def pass_time(self, step: int) -> None:
+        self.now += step
+
+    @rule(target=claims, worker=st.integers(0, 1), limit=st.integers(1, 3), start=st.booleans())
+    def claim(self, worker: int, limit: int, start: bool) -> object:
+        slate = self.workers[worker]
+        for job in self.model.values():
+            if job.state is State.SCHEDULED and job.run_at <= self.now:
+                job.state = State.READY
+        ready = sorted(
+            (-job.priority, job.run_at, n) for n, job in self.model.items() if job.state is State.READY
+        )
+
+        taken = claim_some(self.engine, worker_id=slate.worker_id, limit=limit, now=self.now)
+
+        assert [claim.job_id for claim in taken] == [n for _, _, n in ready[:limit]]
+        for slot, claim in enumerate(taken):
+            job = self.model[claim.job_id]
+            job.attempt += 1
+            job.state, job.owner, job.started = State.RUNNING, slate.worker_id, start
+            assert claim.attempt == job.attempt
+            if start:
+                # A slot of its own for every job: this worker never finishes with any.
+                slate.start(
+                    10 * len(self.model) + slot + 100 * job.attempt, claim.job_id, claim.attempt, self.now
+                )
+        return multiple(*taken)
+
+    def _report(self, claim: Claim, verb: Callable[[], None], *, allowed: bool = True) -> bool:
+        """Report, and tell whether that was accepted; it must be just when the claim still holds."""
+        job = self.model.get(claim.job_id)
+        holds = job is not None and job.holds(claim)
+        try:
+            verb()
+        except LeaseLost:
+            assert not holds
+            return False
+        except WrongState:
+            assert holds
+            assert not allowed
+            return False
+        assert holds
+        assert allowed
+        assert job is not None
+        assert claim.attempt not in job.outcomes, "two outcomes of one attempt"
+        job.outcomes.append(claim.attempt)
+        return True
+
+    @rule(claim=claims)
+    def complete(self, claim: Claim) -> None:
+        if self._report(claim, lambda: complete(self.engine, claim, now=self.now)):
+            self.model[claim.job_id].rest(State.COMPLETED, self.now)
+
+    @rule(claim=claims, delay=DELAYS)
+    def retry(self, claim: Claim, delay: int) -> None:
+        job = self.model.get(claim.job_id)
+        allowed = job is not None and job.failures + 1 < MAX_FAILURES
+        run_at = self.now + delay
+        if self._report(
+            claim, lambda: retry(self.engine, claim, run_at=run_at, now=self.now), allowed=allowed
+        ):
+            assert job is not None
+            job.failures += 1
+            job.run_at = run_at
+            job.rest(State.SCHEDULED, self.now)
+
+    @rule(claim=claims)
+    def dead_letter(self, claim: Claim) -> None:
+        if self._report(claim, lambda: bury(self.engine, claim, now=self.now)):
+            self.model[claim.job_id].failures += 1
+            self.model[claim.job_id].rest(State.DEAD, self.now)
+
+    @rule(claim=claims, delay=DELAYS)
+    def snooze(self, claim: Claim, delay: int) -> None:
+        run_at = self.now + delay
+        if self._report(claim, lambda: snooze(self.engine, claim, run_at=run_at, now=self.now)):
+            self.model[claim.job_id].run_at = run_at
+            self.model[claim.job_id].rest(State.SCHEDULED, self.now)
+
+    @rule(claim=claims)
+    def release(self, claim: Claim) -> None:
+        job = self.model.get(claim.job_id)
+        holds = job is not None and job.holds(claim)
+
+        lost = self.engine.release([claim], reason="made room", now=self.now)
+
+        assert lost == ([] if holds else [claim])
+        if holds and job is not None:
+            job.outcomes.append(claim.attempt)
+            job.rest(State.READY, self.now)
+
+    @rule(claim=claims)
+    def abort(self, claim: Claim) -> None:
+        job = self.model.get(claim.job_id)
+        allowed = job is not None and job.asked
+        if self._report(claim, lambda: abort(self.engine, claim, now=self.now), allowed=allowed):
+            self.model[claim.job_id].rest(State.CANCELLED, self.now)
+
+    @rule(job_id=jobs)
+    def cancel(self, job_id: int) -> None:
+        job = self.model.get(job_id)
+        touched = self.engine.cancel([job_id], reason="unwanted", now=self.now)
+        happens = (
+            job is not None and job.state not in FINISHED and not (job.state is State.RUNNING and job.asked)
+        )
+        assert touched == ([job_id] if happens else [])
+        if not happens or job is None:
+            return
+        if job.state is State.RUNNING:
+            job.asked = True
+        else:
+            job.rest(State.CANCELLED, self.now)
+
+    @rule(job_id=jobs)
+    def requeue(self, job_id: int) -> None:
+        job = self.model.get(job_id)
+        moved = self.engine.requeue([job_id], now=self.now)
+        happens = job is not None and job.state in FINISHED
+        assert moved == ([job_id] if happens else [])
+        if happens and job is not None:
+            job.failures = job.crashes = 0
+            job.asked, job.run_at = False, self.now
+            job.rest(State.READY, self.now)
+
+    @rule(job_id=jobs, delay=DELAYS)
+    def reschedule(self, job_id: int, delay: int) -> None:
+        job = self.model.get(job_id)
+        moved = move(self.engine, job_id, run_at=self.now + delay, now=self.now)
+        happens = job is not None and job.state in {State.READY, State.SCHEDULED}
+        assert moved == ([job_id] if happens else [])
+        if happens and job is not None:
+            job.run_at = self.now + delay
+            job.state = State.SCHEDULED if delay else State.READY
+
+    @rule(worker=st.integers(0, 1))
+    def kill(self, worker: int) -> None:
+        die(self.workers[worker])
+        self.doomed.append(self.workers[worker].worker_id)
+        self.workers[worker] = register(self.engine)
+
+    @rule()
+    def expire(self) -> None:
+        expected = {n for n, job in self.model.items() if job.owner in self.doomed}
+
+        expired = self.engine.expire(now=self.now)
+
+        assert {one.job_id for one in expired} == expected
+        for one in expired:
+            self._expect_expired(self.model[one.job_id], one.job_id)
+            assert (one.state, one.attempt) == (self.model[one.job_id].state, self.model[one.job_id].attempt)
+        self.doomed.clear()
+
+    def _expect_expired(self, job: Model, job_id: int) -> None:
+        assert job.attempt not in job.outcomes
+        job.outcomes.append(job.attempt)
+        job.crashes += job.started
+        if not job.started or job.crashes == 1 < MAX_CRASHES:
+            job.rest(State.READY, self.now)
+        else:
+            job.rest(State.DEAD, self.now)
+
+    @rule(age=DELAYS)
+    def prune(self, age: int) -> None:
+        before = self.now - age
+        gone = [
+            n
+            for n, job in self.model.items()
+            if job.state in {State.COMPLETED, State.CANCELLED} and (job.finished_at or 0) < before
+        ]
+
+        assert self.engine.prune(finished_before=before, limit=1_000) == len(gone)
+
+        for job_id in gone:
+            del self.model[job_id]
+
+    @invariant()
+    def every_job_is_as_the_model_says(self) -> None:
+        for job_id, job in self.model.items():
+            found = record(self.engine, job_id)
+            assert found.state is job.state
+            assert (found.run_at, found.priority) == (job.run_at, job.priority)
+            assert (found.attempt, found.failures, found.crashes) == (job.attempt, job.failures, job.crashes)
+            assert (found.owner, found.finished_at) == (job.owner, job.finished_at)
+        outcomes = {n: [one.attempt for one in self.engine.attempts(n)] for n in self.model}
+        for job_id, attempts in outcomes.items():
+            # All but a plain first success are remembered, each attempt once, in order.
+            assert set(attempts) <= set(self.model[job_id].outcomes)
+            assert set(self.model[job_id].outcomes) - set(attempts) <= {1}
+            assert attempts == sorted(set(attempts))
+
+    def teardown(self) -> None:
+        self.engine.close()
+
+
+def test_random_lives_go_as_the_model_says(open_fresh: OpenFresh) -> None:
+    count = 0
+
+    def fresh() -> Engine:
+        nonlocal count
+        count += 1
+        return open_fresh(f"life{count}")
+
+    machine = type("LifeOfJobsHere", (LifeOfJobs,), {"fresh": staticmethod(fresh)})
+
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=40,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
