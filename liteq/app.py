@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
@@ -12,14 +12,14 @@ from liteq.command import COMMAND, command_call
 from liteq.errors import InvalidOption, JobNotFound, WrongState
 from liteq.job import Job, JobContext
 from liteq.model.instants import instant_ms, to_ms
-from liteq.model.job import Change, Enqueued, JobFilter, NewJob, Unique
+from liteq.model.job import Change, Enqueued, JobRecord, NewJob, Unique
 from liteq.model.names import check_name
 from liteq.model.payload import crc
 from liteq.model.priority import check_priority
 from liteq.model.retry import DEFAULT_RETRY, Backoff, Retry
-from liteq.model.transitions import State
 from liteq.ops.stats import Stats, collect_stats
 from liteq.registry import Registry
+from liteq.selection import job_filter, matching_ids
 from liteq.signature import PayloadSignature
 from liteq.store.engine import Engine
 from liteq.store.sqlite.engine import SqliteEngine
@@ -33,7 +33,6 @@ C = TypeVar("C", bound=type[Payload])
 
 MAX_PAYLOAD = 1024 * 1024
 MAX_PAYLOAD_LIMIT = 64 * 1024 * 1024
-AT_ONCE = 500
 Durability = Literal["full", "normal"]
 
 
@@ -69,14 +68,14 @@ class Liteq:
         self.clock: Clock = clock or SystemClock()
         self.tasks = Registry()
         self.tasks.add(COMMAND)
-        self._open = lambda: SqliteEngine(
+        self._open: Callable[[], Engine] = lambda: SqliteEngine(
             path,
             full=self.durability == "full",
             shared=shared,
             allow_network=allow_network_filesystem,
             create=create,
         )
-        self._engine: SqliteEngine | None = None
+        self._engine: Engine | None = None
         self._opening = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -117,10 +116,10 @@ class Liteq:
     @overload
     def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
     @overload
-    def task(self, *, name: str | None = None, **settings: Unpack[Settings]) -> TaskDecorator: ...
-    def task(self, function: Any = None, /, *, name: str | None = None, **settings: Any) -> Any:
+    def task(self, /, *, name: str | None = None, **settings: Unpack[Settings]) -> TaskDecorator: ...
+    def task(self, function: Any = None, /, *, name: str | None = None, **settings: Unpack[Settings]) -> Any:
         """Declare a function or coroutine function as a task; the options are the defaults of its jobs."""
-        options = Options().with_settings(cast("Settings", settings))
+        options = Options().with_settings(settings)
 
         def declare(wanted: Callable[..., Any]) -> Task[..., Any]:
             definition = self.tasks.add_function(wanted, name, options)
@@ -131,10 +130,10 @@ class Liteq:
     @overload
     def job(self, payload: C, /) -> C: ...
     @overload
-    def job(self, *, name: str | None = None, **settings: Unpack[Settings]) -> Callable[[C], C]: ...
-    def job(self, payload: Any = None, /, *, name: str | None = None, **settings: Any) -> Any:
+    def job(self, /, *, name: str | None = None, **settings: Unpack[Settings]) -> Callable[[C], C]: ...
+    def job(self, payload: Any = None, /, *, name: str | None = None, **settings: Unpack[Settings]) -> Any:
         """Declare a job class: a ``Payload`` whose fields are the arguments and whose ``handle`` does the work."""
-        options = Options().with_settings(cast("Settings", settings))
+        options = Options().with_settings(settings)
 
         def declare(wanted: C) -> C:
             self.tasks.add_class(wanted, name, options)
@@ -179,7 +178,8 @@ class Liteq:
 
     def _send(self, call: Call[Any]) -> Job[Any]:
         now = self.clock.now_ms()
-        return self._handle(call, self.engine.enqueue([self._new_job(call, now)], now=now)[0])
+        answer = self.engine.enqueue([self._new_job(call, now)], now=now)[0]
+        return self._handle(call, answer)
 
     def _handle(self, call: Call[Any], answer: Enqueued) -> Job[Any]:
         kind = call.definition.signature.result_type
@@ -208,15 +208,20 @@ class Liteq:
 
     def get_job(self, job_id: int) -> Job[Any]:
         """Give the handle of a job, with its row read. Raises JobNotFound."""
-        return Job(job_id, engine=self.engine, clock=self.clock, result_type=Any).refresh()
+        record = self.engine.get_job(job_id)
+        if record is None:
+            raise JobNotFound(f"there is no job {job_id}")
+        return self._handle_of(record)
 
     def list_jobs(self, *, limit: int = 100, before_id: int | None = None, **wanted: Any) -> list[Job[Any]]:
         """Give the newest matching jobs first. Filters: state, queue, task, tag, since, until."""
         records = self.engine.list_jobs(job_filter(**wanted), limit=limit, before_id=before_id)
-        return [
-            Job(record.id, engine=self.engine, clock=self.clock, result_type=Any, record=record)
-            for record in records
-        ]
+        return [self._handle_of(record) for record in records]
+
+    def _handle_of(self, record: JobRecord) -> Job[Any]:
+        definition = self.tasks.get(record.task)
+        kind = Any if definition is None else definition.signature.result_type
+        return Job(record.id, engine=self.engine, clock=self.clock, result_type=kind, record=record)
 
     def count_jobs(self, **wanted: Any) -> int:
         """Count the matching jobs. Filters: state, queue, task, tag, since, until."""
@@ -261,9 +266,7 @@ class Liteq:
             priority=None if priority is None else check_priority(priority),
             queue=None if to_queue is None else check_name(to_queue, what="queue"),
         )
-        return self._change(
-            "reschedule", job_id, wanted, lambda ids: self.engine.reschedule(ids, change, now=now)
-        )
+        return self._change("reschedule", job_id, wanted, lambda ids: self.engine.reschedule(ids, change, now=now))
 
     def _change(
         self, verb: str, job_id: int | None, wanted: dict[str, Any], act: Callable[[list[int]], list[int]]
@@ -271,23 +274,16 @@ class Liteq:
         if job_id is not None:
             if wanted:
                 raise InvalidOption("give either an id or filters, not both")
-            changed = act([job_id])
-            if not changed:
+            if not act([job_id]):
                 state = self.get_job(job_id).state
                 raise WrongState(f"job {job_id} is {state.word}; that does not allow {verb}")
-            return changed
+            return [job_id]
         if not wanted:
             raise InvalidOption(f"{verb} needs an id or a filter; state='…' or queue='…' for many")
-        changed = []
-        for ids in self._matching(job_filter(**wanted)):
+        changed: list[int] = []
+        for ids in matching_ids(self.engine, job_filter(**wanted)):
             changed += act(ids)
         return changed
-
-    def _matching(self, wanted: JobFilter) -> Iterator[list[int]]:
-        before = None
-        while records := self.engine.list_jobs(wanted, limit=AT_ONCE, before_id=before):
-            before = records[-1].id
-            yield [record.id for record in records]
 
     # Queues and totals
 
@@ -326,7 +322,9 @@ class Liteq:
         return Worker(self.engine, self.tasks, self.clock, settings, self.default_retry).run()
 
     @contextmanager
-    def worker(self, *, queues: Sequence[str] | None = None, threads: int = 1, coroutines: int = 100) -> Iterator[Worker]:
+    def worker(
+        self, *, queues: Sequence[str] | None = None, threads: int = 1, coroutines: int = 100
+    ) -> Generator[Worker]:
         """Run jobs beside the block, in threads of this process; at its end running jobs are finished."""
         settings = WorkSettings(
             queues=None if queues is None else tuple(queues),
@@ -353,37 +351,6 @@ class Liteq:
         """Iterate over claims, consumer style; each is reported by its own methods. ``wait=False`` ends when empty."""
         names = tuple(tasks) if tasks is not None else tuple(definition.name for definition in self.tasks)
         return Claims(self.engine, self.clock, queues=queues, tasks=names, limit=limit, wait=wait)
-
-
-def job_filter(
-    *,
-    state: State | str | Iterable[State | str] | None = None,
-    queue: str | None = None,
-    task: str | None = None,
-    tag: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-) -> JobFilter:
-    """Give the filter that a user's words mean. Raises InvalidOption for a state that does not exist."""
-    wanted = [state] if isinstance(state, (str, State)) else list(state or ())
-    return JobFilter(
-        states=tuple(_state(one) for one in wanted),
-        queue=queue,
-        task=task,
-        tag=tag,
-        since=None if since is None else instant_ms(since, what="since"),
-        until=None if until is None else instant_ms(until, what="until"),
-    )
-
-
-def _state(word: State | str) -> State:
-    if isinstance(word, State):
-        return word
-    try:
-        return State[word.upper()]
-    except KeyError:
-        known = ", ".join(state.word for state in State)
-        raise InvalidOption(f"there is no state {word[:40]!r}; known are {known}") from None
 
 
 def _checked_durability(value: str) -> Durability:

@@ -1,8 +1,10 @@
 """A shell command as a job: what is stored, and under which name."""
 
-import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from liteq.errors import InvalidOption
 from liteq.job import Run
@@ -18,7 +20,7 @@ class Command(Payload, frozen=True, forbid_unknown_fields=True):
 
     argv: tuple[str, ...]
     cwd: str
-    env: dict[str, str] = {}
+    env: dict[str, str] = msgspec.field(default_factory=dict[str, str])
 
 
 class _CommandSignature:
@@ -30,7 +32,8 @@ class _CommandSignature:
         return encode(command_of(*args, **kwargs), what="command", max_bytes=max_bytes)
 
     def invoke(self, data: bytes, run: Run) -> Command:  # noqa: ARG002  a command has no context
-        return decode(data, decoder(Command), what="command")
+        command: Command = decode(data, decoder(Command), what="command")
+        return command
 
     def parameters(self) -> list[str]:
         return list(Command.__struct_fields__)
@@ -43,7 +46,7 @@ def command_of(argv: Sequence[str] | str, *, cwd: str | None = None, env: Mappin
         raise InvalidOption("a command needs at least the name of a program")
     if any("\0" in word for word in words):
         raise InvalidOption("a command cannot hold a NUL character")
-    return Command(argv=words, cwd=cwd or os.getcwd(), env=dict(env or {}))
+    return Command(argv=words, cwd=cwd or str(Path.cwd()), env=dict(env or {}))
 
 
 COMMAND = Definition(

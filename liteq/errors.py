@@ -168,10 +168,10 @@ class UnsupportedFilesystem(StorageError):
 
 
 class SecondLibrary(StorageError):
-    """Another SQLite library in this process has, or wants, the file: both would believe they hold its lock."""
+    """Another SQLite library of this process has, or wants, the file: both would think they hold its lock."""
 
 
-class Snooze(Exception):  # noqa: N818  a word that a task says, not an error
+class Snooze(Exception):
     """Raised by a task: run me again after ``delay``; this is no failure."""
 
     def __init__(self, delay: timedelta | float, reason: str | None = None) -> None:
@@ -180,7 +180,7 @@ class Snooze(Exception):  # noqa: N818  a word that a task says, not an error
         self.reason = reason
 
 
-class GiveUp(Exception):  # noqa: N818  a word that a task says, not an error
+class GiveUp(Exception):
     """Raised by a task: retrying cannot help; put the job with the dead letters."""
 
     def __init__(self, reason: str) -> None:

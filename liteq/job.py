@@ -235,7 +235,7 @@ class Job(Generic[R]):
 
 
 def to_plain(record: JobRecord) -> dict[str, Any]:
-    """Give a row as plain values for JSON: instants as ISO text in UTC, the state as a word, args and result decoded."""
+    """Give a row as plain values for JSON: instants as ISO text in UTC, the state as a word, payloads decoded."""
     plain: dict[str, Any] = {}
     for name in record.__struct_fields__:
         value = getattr(record, name)

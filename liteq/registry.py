@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from liteq.errors import InvalidName, InvalidOption, UnknownTask
 from liteq.signature import FunctionSignature, PayloadSignature, task_name
-from liteq.task import Definition, Options, Payload
+from liteq.task import Definition, Kind, Options, Payload
 
 
 class Registry:
@@ -47,11 +47,11 @@ class Registry:
         if not callable(function) or isinstance(function, type):
             raise InvalidOption("@app.task is for functions; a job class is declared with @app.job")
         chosen = task_name(function, name)
-        kind = "coroutine" if inspect.iscoroutinefunction(function) else "function"
+        kind: Kind = "coroutine" if inspect.iscoroutinefunction(function) else "function"
         signature = FunctionSignature(function, chosen)
         return self._add(function, Definition(name=chosen, kind=kind, signature=signature, options=options))
 
-    def add_class(self, payload: type[Any], name: str | None, options: Options) -> Definition:
+    def add_class(self, payload: Any, name: str | None, options: Options) -> Definition:
         """Declare a job class."""
         if not (isinstance(payload, type) and issubclass(payload, Payload)):
             raise InvalidOption("@app.job is for classes derived from liteq.Payload")
@@ -59,7 +59,7 @@ class Registry:
         if handle is None:
             raise InvalidOption(f"{payload.__qualname__} has no handle() method to do the work")
         chosen = task_name(payload, name)
-        kind = "coroutine" if inspect.iscoroutinefunction(handle) else "function"
+        kind: Kind = "coroutine" if inspect.iscoroutinefunction(handle) else "function"
         signature = PayloadSignature(payload, chosen)
         definition = self._add(payload, Definition(name=chosen, kind=kind, signature=signature, options=options))
         self._by_class[payload] = definition

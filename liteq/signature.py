@@ -95,9 +95,7 @@ class _Compiled(msgspec.Struct, frozen=True):
     def with_names(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], task: str) -> dict[str, Any]:
         """Give positional arguments their names."""
         if len(args) > len(self.positional):
-            raise BadArguments(
-                f"{task}: takes {len(self.positional)} positional arguments, {len(args)} were given"
-            )
+            raise BadArguments(f"{task}: takes {len(self.positional)} positional arguments, {len(args)} were given")
         named = dict(zip(self.positional, args, strict=False))
         twice = named.keys() & kwargs.keys()
         if twice:
@@ -136,7 +134,7 @@ def _struct(name: str, parameters: list[inspect.Parameter], hints: dict[str, Any
             fields.append((parameter.name, kind))
         else:
             # The default stays the function's own: a job stored today takes the default of the day it runs.
-            fields.append((parameter.name, Union[kind, msgspec.UnsetType], msgspec.UNSET))
+            fields.append((parameter.name, Union[kind, msgspec.UnsetType], msgspec.UNSET))  # noqa: UP007  kind is a value here
     return msgspec.defstruct("args", fields, kw_only=True, forbid_unknown_fields=True, frozen=True)
 
 

@@ -5,7 +5,19 @@ A task is handed the function that it sends with, never the object that owns it.
 
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, cast, overload
+from typing import (
+    Any,
+    Concatenate,
+    Generic,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
 
 import msgspec
 
@@ -21,6 +33,7 @@ from liteq.signature import Signature
 P = ParamSpec("P")
 R = TypeVar("R")
 
+Kind = Literal["function", "coroutine", "command"]
 UniqueUntil = Literal["started", "finished", "always"] | timedelta
 
 
@@ -108,16 +121,12 @@ _READERS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "priority": lambda value: {"priority": check_priority(value)},
     "delay": lambda value: {"delay_ms": to_ms(value, what="delay"), "run_at": None},
     "run_at": lambda value: {"run_at": instant_ms(value, what="run_at"), "delay_ms": 0},
-    "unique_key": lambda value: {
-        "unique_key": check_name(value, what="unique_key", max_bytes=UNIQUE_KEY_MAX_BYTES)
-    },
+    "unique_key": lambda value: {"unique_key": check_name(value, what="unique_key", max_bytes=UNIQUE_KEY_MAX_BYTES)},
     "unique_until": _read_unique_until,
     "on_conflict": _read_on_conflict,
     "tags": _read_tags,
     "retry": _read_retry,
-    "timeout": lambda value: {
-        "timeout_ms": None if value is None else to_ms(value, what="timeout", allow_zero=False)
-    },
+    "timeout": lambda value: {"timeout_ms": None if value is None else to_ms(value, what="timeout", allow_zero=False)},
     "max_crashes": _read_max_crashes,
 }
 
@@ -126,7 +135,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker needs to run the jobs of one task."""
 
     name: str
-    kind: Literal["function", "coroutine", "command"]
+    kind: Kind
     signature: Signature
     options: Options
 
@@ -150,7 +159,12 @@ class Task(Generic[P, R]):
     """A declared function. Calling it runs it here and now; ``enqueue`` stores a job of it."""
 
     def __init__(
-        self, function: Callable[..., Any], definition: Definition, send: Send, max_payload: int, options: Options
+        self,
+        function: Callable[..., Any],
+        definition: Definition,
+        send: Send,
+        max_payload: int,
+        options: Options,
     ) -> None:
         self.definition = definition
         self.options = options
@@ -188,7 +202,7 @@ class Task(Generic[P, R]):
         return Task(self.function, self.definition, self._send, self._max_payload, options)
 
 
-class Payload(msgspec.Struct):
+class Payload(msgspec.Struct, frozen=True):
     """The root of job classes: fields are the payload, ``handle`` does the work.
 
     ``handle`` may take a parameter annotated with JobContext, which is injected.

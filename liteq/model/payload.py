@@ -225,9 +225,7 @@ def _refuse_non_finite(value: object, what: str) -> None:
         if _is_non_finite(item):
             raise PayloadNotSerializable(f"{_short(what + _path(trail))}: JSON cannot say {item}")
         if _has_non_finite_key(item):
-            raise PayloadNotSerializable(
-                f"{_short(what + _path(trail))}: JSON cannot say a key that is not finite"
-            )
+            raise PayloadNotSerializable(f"{_short(what + _path(trail))}: JSON cannot say a key that is not finite")
         inner = [((trail, key), child) for key, child in _children(item) if _may_hide(child)]
         pending += reversed(inner)
 

@@ -72,9 +72,7 @@ def _queues(
     return [_queue(name, lanes, metrics, paused=name in paused, now=now) for name in sorted(names)]
 
 
-def _queue(
-    name: str, lanes: list[LaneCount], metrics: list[MetricRow], *, paused: bool, now: int
-) -> QueueStats:
+def _queue(name: str, lanes: list[LaneCount], metrics: list[MetricRow], *, paused: bool, now: int) -> QueueStats:
     mine = [lane for lane in lanes if lane.queue == name]
     ready = [lane for lane in mine if lane.state is State.READY]
     priorities: dict[int, int] = {}

@@ -1,7 +1,7 @@
 """The wall between liteq and its database: one verb for each transition, in the words of the domain.
 
-Structs, bytes and integers cross it, never a connection or a row; ``now`` is always an argument, in milliseconds. Whoever
-implements it owes what the docstrings promise, and ``tests/engine`` holds every implementation to it.
+Structs, bytes and integers cross it, never a connection or a row; ``now`` is always an argument, in milliseconds.
+Whoever implements it owes what the docstrings promise, and ``tests/engine`` holds every implementation to it.
 """
 
 from collections.abc import Callable, Sequence
@@ -188,9 +188,7 @@ class Engine(Protocol):
         """Give the earliest ``run_at`` of a scheduled job, None when there is none."""
         ...
 
-    def work_left(
-        self, *, worker_id: int, queues: Sequence[str] | None, tasks: Sequence[str], until: int
-    ) -> bool:
+    def work_left(self, *, worker_id: int, queues: Sequence[str] | None, tasks: Sequence[str], until: int) -> bool:
         """Tell whether the worker has anything to run or report, or to try again before ``until``.
 
         Jobs that were delayed and never begun do not count.

@@ -7,7 +7,6 @@ one slot that is simply a loop, without a hop between threads.
 import logging
 import threading
 from collections import deque
-
 from typing import TypeVar
 
 from liteq.errors import Busy, DiskFull, LiteqError

@@ -68,9 +68,7 @@ class ClaimedJob:
             )
         else:
             wait = self._backoff() if delay is None else to_ms(delay, what="delay")
-            self._engine.retry(
-                self._claim, run_at=report.finished_at + wait, report=report, now=report.finished_at
-            )
+            self._engine.retry(self._claim, run_at=report.finished_at + wait, report=report, now=report.finished_at)
         self.reported = True
 
     def dead_letter(self, error: BaseException | str) -> None:
@@ -108,7 +106,7 @@ class ClaimedJob:
 
 
 class Claims:
-    """An iterator over claimed jobs, and a worker for as long as it lives. ``close`` gives back what was not reported."""
+    """An iterator over claimed jobs, a worker while it lives. ``close`` gives back what was not reported."""
 
     def __init__(
         self,
@@ -164,7 +162,11 @@ class Claims:
         self._engine.expire(now=now)
         self._slate.beat(self._clock.monotonic_ms())
         self._waiting += self._engine.claim(
-            worker_id=self._slate.worker_id, queues=self._queues, tasks=self._tasks, limit=self._limit, now=now
+            worker_id=self._slate.worker_id,
+            queues=self._queues,
+            tasks=self._tasks,
+            limit=self._limit,
+            now=now,
         )
         if not self._waiting and self._wait:
             due = self._engine.next_due()

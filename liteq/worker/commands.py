@@ -98,9 +98,7 @@ def _follow(child: "subprocess.Popen[bytes]", run: Run, clock: Clock, output: Ou
         term_at = _stop_if_asked(child, run, clock, term_at)
 
 
-def _stop_if_asked(
-    child: "subprocess.Popen[bytes]", run: Run, clock: Clock, term_at: int | None
-) -> int | None:
+def _stop_if_asked(child: "subprocess.Popen[bytes]", run: Run, clock: Clock, term_at: int | None) -> int | None:
     """Send the signal that is due; give when SIGTERM was sent."""
     if run.deadline_ms and clock.now_ms() >= run.deadline_ms:
         run.timed_out = True

@@ -5,6 +5,7 @@ import logging
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from liteq.errors import Busy, DiskFull, LiteqError
 from liteq.job import Run, running
@@ -26,7 +27,15 @@ class CoroutineSlots:
     """Runs coroutine tasks beside each other on one loop."""
 
     def __init__(
-        self, desk: Desk, runner: Runner, watch: Watch, *, tasks: tuple[str, ...], first: int, slots: int, burst: bool
+        self,
+        desk: Desk,
+        runner: Runner,
+        watch: Watch,
+        *,
+        tasks: tuple[str, ...],
+        first: int,
+        slots: int,
+        burst: bool,
     ) -> None:
         self.error: LiteqError | None = None
         self._desk = desk
@@ -77,8 +86,10 @@ class CoroutineSlots:
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         # Reports and claims go through one thread, in order; the loop goes on while that waits for the disk.
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="liteq-desk") as clerk, \
-                ThreadPoolExecutor(max_workers=1, thread_name_prefix="liteq-watch") as watcher:
+        with (
+            ThreadPoolExecutor(max_workers=1, thread_name_prefix="liteq-desk") as clerk,
+            ThreadPoolExecutor(max_workers=1, thread_name_prefix="liteq-watch") as watcher,
+        ):
             while await self._turn(clerk, watcher):
                 pass
 
@@ -128,10 +139,10 @@ class CoroutineSlots:
     async def _rest(self, watcher: ThreadPoolExecutor, *, listen: bool) -> None:
         """Wait until a coroutine has finished or, if a slot is free, something was committed."""
         loop = asyncio.get_running_loop()
-        waits: set[asyncio.Future[object]] = set(self._active)  # type: ignore[arg-type]  # tasks are futures
-        heard: asyncio.Future[object] | None = None
+        waits: set[asyncio.Future[Any]] = set(self._active)
+        heard: asyncio.Future[Any] | None = None
         if listen:
-            heard = asyncio.ensure_future(loop.run_in_executor(watcher, self._listen))
+            heard = loop.run_in_executor(watcher, self._listen)
             waits.add(heard)
         if not waits or self._verdicts:
             await asyncio.sleep(0)

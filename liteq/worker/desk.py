@@ -20,7 +20,13 @@ class Desk:
     """One worker's dealings with the engine. Thread-safe."""
 
     def __init__(
-        self, engine: Engine, clock: Clock, slate: Slate, *, queues: tuple[str, ...] | None, max_jobs: int | None
+        self,
+        engine: Engine,
+        clock: Clock,
+        slate: Slate,
+        *,
+        queues: tuple[str, ...] | None,
+        max_jobs: int | None,
     ) -> None:
         self.engine = engine
         self.clock = clock
@@ -82,7 +88,11 @@ class Desk:
 
     def _claim(self, tasks: Sequence[str], limit: int) -> list[Claim]:
         return self.engine.claim(
-            worker_id=self.slate.worker_id, queues=self._queues, tasks=tasks, limit=limit, now=self.clock.now_ms()
+            worker_id=self.slate.worker_id,
+            queues=self._queues,
+            tasks=tasks,
+            limit=limit,
+            now=self.clock.now_ms(),
         )
 
     def _report(self, verdicts: Sequence[Verdict], accepted: Counter[str]) -> None:

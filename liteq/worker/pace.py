@@ -23,9 +23,6 @@ class Pace:
 
     def batch(self, slots: int) -> int:
         """Give how many jobs to claim for so many slots."""
-        if self._mean_s is None:
-            wanted = slots
-        else:
-            wanted = int(slots * WORK_AHEAD_S / max(self._mean_s, 1e-6))
+        wanted = slots if self._mean_s is None else int(slots * WORK_AHEAD_S / max(self._mean_s, 1e-6))
         self._last = max(slots, min(wanted, LARGEST_BATCH, self._last * GROWTH))
         return self._last

@@ -1,4 +1,4 @@
-"""The side thread of a worker: it beats, minds what waits too long, passes on cancels, takes from the dead, tidies up."""
+"""The side thread of a worker: beats, minds what waits too long, passes on cancels, takes from the dead, tidies."""
 
 import logging
 import threading

@@ -30,7 +30,7 @@ class Leaving(BaseException):
     """Raised into a task when the worker must go now; the job is given back unharmed."""
 
 
-class CommandFailed(Exception):
+class CommandFailed(Exception):  # noqa: N818  named like the verdict it leads to
     """A command ended with another exit code than 0."""
 
     def __init__(self, message: str, *, exit_code: int) -> None:
@@ -50,9 +50,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
     def completion(self) -> Completion:
-        return Completion(
-            claim=self.claim, report=self.report, result=self.result, result_error=self.result_error
-        )
+        return Completion(claim=self.claim, report=self.report, result=self.result, result_error=self.result_error)
 
     def write(self, engine: Engine, *, now: int) -> None:
         """Report it, if it is no completion: those are reported many at a time. LeaseLost when late."""
@@ -95,7 +93,10 @@ class Judge:
                 # The work is done; running it again for the sake of its result would do it twice.
                 result_error = str(error)
         report = Report(
-            outcome=Outcome.COMPLETED, started_at=started_at, finished_at=self._clock.now_ms(), **extra.fields()
+            outcome=Outcome.COMPLETED,
+            started_at=started_at,
+            finished_at=self._clock.now_ms(),
+            **extra.fields(),
         )
         return Verdict(verb="complete", claim=claim, report=report, result=result, result_error=result_error)
 
@@ -116,7 +117,12 @@ class Judge:
         return self._failure(claim, definition, error, started_at, extra)
 
     def _failure(
-        self, claim: Claim, definition: Definition | None, error: BaseException, started_at: int, extra: "Extra"
+        self,
+        claim: Claim,
+        definition: Definition | None,
+        error: BaseException,
+        started_at: int,
+        extra: "Extra",
     ) -> Verdict:
         words, outcome = describe(error), outcome_of(error)
         if isinstance(error, TimeLimit) and claim.timeout_ms is not None:
@@ -160,7 +166,11 @@ class Judge:
         reason: str = "",
     ) -> Verdict:
         report = Report(
-            outcome=outcome, started_at=started_at, finished_at=self._clock.now_ms(), error=error, **extra.fields()
+            outcome=outcome,
+            started_at=started_at,
+            finished_at=self._clock.now_ms(),
+            error=error,
+            **extra.fields(),
         )
         return Verdict(verb=verb, claim=claim, report=report, reason=reason or error)
 
@@ -222,5 +232,3 @@ def trace_of(error: BaseException) -> str:
     if len(text) > MAX_TRACEBACK:
         text = b"...\n" + text[-MAX_TRACEBACK:]
     return text.decode("utf-8", "replace")
-
-

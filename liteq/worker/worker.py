@@ -1,11 +1,11 @@
-"""A worker: makes itself known, runs its slots until it is told to stop or nothing is left, and leaves nothing behind."""
+"""A worker: makes itself known, runs its slots until told to stop or nothing is left, and leaves nothing behind."""
 
 import logging
 import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
@@ -126,7 +126,12 @@ class Worker:
         watch = self._engine.watch()
         self._desk = desk
         self._bench = bench = Bench(
-            desk, runner, watch, tasks=self._names("function", "command"), slots=settings.threads, burst=settings.burst
+            desk,
+            runner,
+            watch,
+            tasks=self._names("function", "command"),
+            slots=settings.threads,
+            burst=settings.burst,
         )
         coroutines = self._coroutines(desk, runner)
         tender = Tender(
@@ -202,7 +207,7 @@ class Worker:
         )
 
     @contextmanager
-    def _signals(self) -> Iterator[None]:
+    def _signals(self) -> Generator[None]:
         if not self._alarm.possible:
             yield
             return

@@ -84,9 +84,7 @@ def test_pages_join_without_a_gap(engine: Engine, motley: list[tuple[JobRecord, 
         assert pages == whole
 
 
-def test_lane_counts_agree_with_a_plain_count(
-    engine: Engine, motley: list[tuple[JobRecord, tuple[str, ...]]]
-) -> None:
+def test_lane_counts_agree_with_a_plain_count(engine: Engine, motley: list[tuple[JobRecord, tuple[str, ...]]]) -> None:
     lanes: dict[tuple[str, str, State, int], list[int]] = {}
     for job, _ in motley:
         if job.state in {State.COMPLETED, State.CANCELLED}:

@@ -74,9 +74,7 @@ def test_a_paused_queue_gives_nothing_until_it_is_resumed(engine: Engine) -> Non
 
     assert [claim.job_id for claim in claim_some(engine)] == [free]
     assert claim_some(engine, queues=("held",)) == []
-    assert [(one.name, one.paused_at, one.paused_reason) for one in engine.queues()] == [
-        ("held", NOW, "repairs")
-    ]
+    assert [(one.name, one.paused_at, one.paused_reason) for one in engine.queues()] == [("held", NOW, "repairs")]
 
     assert engine.resume_queue("held")
     assert not engine.resume_queue("held")

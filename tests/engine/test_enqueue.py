@@ -30,9 +30,7 @@ ANSWERS: dict[OnConflict, Answer | None] = {
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 
-def unique(
-    scope: Scope = "finished", on_conflict: OnConflict = "return", *, held_until: int | None = None
-) -> Unique:
+def unique(scope: Scope = "finished", on_conflict: OnConflict = "return", *, held_until: int | None = None) -> Unique:
     if scope == "period" and held_until is None:
         held_until = PERIOD_ENDS
     return Unique(key="key", scope=scope, on_conflict=on_conflict, held_until=held_until)
@@ -92,12 +90,8 @@ def test_a_job_is_stored_as_it_was_wanted(engine: Engine) -> None:
     assert engine.tags(job_id) == ("a", "b")
 
 
-@pytest.mark.parametrize(
-    ("run_at", "state"), [(NOW - 1, State.READY), (NOW, State.READY), (NOW + 1, State.SCHEDULED)]
-)
-def test_run_at_decides_whether_a_job_is_ready_or_scheduled(
-    engine: Engine, run_at: int, state: State
-) -> None:
+@pytest.mark.parametrize(("run_at", "state"), [(NOW - 1, State.READY), (NOW, State.READY), (NOW + 1, State.SCHEDULED)])
+def test_run_at_decides_whether_a_job_is_ready_or_scheduled(engine: Engine, run_at: int, state: State) -> None:
     assert state_of(engine, enqueue_one(engine, new_job(run_at=run_at))) is state
 
 
@@ -124,9 +118,7 @@ def test_nothing_is_stored_when_the_failed_call_is_survived_inside_a_transaction
 
 @pytest.mark.parametrize("scope", SCOPES)
 @pytest.mark.parametrize("on_conflict", ANSWERS)
-def test_a_held_key_is_answered_as_the_newcomer_asked(
-    engine: Engine, on_conflict: OnConflict, scope: Scope
-) -> None:
+def test_a_held_key_is_answered_as_the_newcomer_asked(engine: Engine, on_conflict: OnConflict, scope: Scope) -> None:
     holder = enqueue_one(engine, new_job(unique=unique(scope)))
     job = newcomer(on_conflict, scope=scope)
     answer = ANSWERS[on_conflict]

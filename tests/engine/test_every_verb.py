@@ -205,9 +205,7 @@ def test_a_report_in_the_name_of_another_worker_is_refused(engine: Engine, verb:
     job_id = enqueue_one(engine)
     claim = claim_one(engine)
     engine.cancel([job_id], reason="so that abort is allowed", now=NOW)
-    stranger = Claim(
-        **{name: getattr(claim, name) for name in Claim.__struct_fields__} | {"worker_id": NOBODY + 1}
-    )
+    stranger = Claim(**{name: getattr(claim, name) for name in Claim.__struct_fields__} | {"worker_id": NOBODY + 1})
     before = picture(engine, job_id)
 
     if verb == "release":

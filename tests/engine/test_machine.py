@@ -1,4 +1,4 @@
-"""Random lives of jobs, held against a plain Python model. Claims are kept, and used again when they are late."""
+"""Random lives of jobs, held against a plain Python model. Claims are kept, and used again when late."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
+    MultipleResults,
     RuleBasedStateMachine,
     initialize,
     invariant,
@@ -86,6 +87,7 @@ class LifeOfJobs(RuleBasedStateMachine):
         self.model: dict[int, Model] = {}
         self.workers: list[Slate] = []
         self.doomed: list[int] = []
+        self.slots = 0
 
     @initialize()
     def hire(self) -> None:
@@ -105,28 +107,25 @@ class LifeOfJobs(RuleBasedStateMachine):
         self.now += step
 
     @rule(target=claims, worker=st.integers(0, 1), limit=st.integers(1, 3), start=st.booleans())
-    def claim(self, worker: int, limit: int, start: bool) -> object:
+    def claim(self, worker: int, limit: int, start: bool) -> MultipleResults[Claim]:
         slate = self.workers[worker]
         for job in self.model.values():
             if job.state is State.SCHEDULED and job.run_at <= self.now:
                 job.state = State.READY
-        ready = sorted(
-            (-job.priority, job.run_at, n) for n, job in self.model.items() if job.state is State.READY
-        )
+        ready = sorted((-job.priority, job.run_at, n) for n, job in self.model.items() if job.state is State.READY)
 
         taken = claim_some(self.engine, worker_id=slate.worker_id, limit=limit, now=self.now)
 
         assert [claim.job_id for claim in taken] == [n for _, _, n in ready[:limit]]
-        for slot, claim in enumerate(taken):
+        for claim in taken:
             job = self.model[claim.job_id]
             job.attempt += 1
             job.state, job.owner, job.started = State.RUNNING, slate.worker_id, start
             assert claim.attempt == job.attempt
             if start:
-                # A slot of its own for every job: this worker never finishes with any.
-                slate.start(
-                    10 * len(self.model) + slot + 100 * job.attempt, claim.job_id, claim.attempt, self.now
-                )
+                # A slot of its own for every attempt: what was started stays on the slate.
+                self.slots += 1
+                slate.start(self.slots, claim.job_id, claim.attempt, self.now)
         return multiple(*taken)
 
     def _report(self, claim: Claim, verb: Callable[[], None], *, allowed: bool = True) -> bool:
@@ -159,9 +158,7 @@ class LifeOfJobs(RuleBasedStateMachine):
         job = self.model.get(claim.job_id)
         allowed = job is not None and job.failures + 1 < MAX_FAILURES
         run_at = self.now + delay
-        if self._report(
-            claim, lambda: retry(self.engine, claim, run_at=run_at, now=self.now), allowed=allowed
-        ):
+        if self._report(claim, lambda: retry(self.engine, claim, run_at=run_at, now=self.now), allowed=allowed):
             assert job is not None
             job.failures += 1
             job.run_at = run_at
@@ -203,9 +200,7 @@ class LifeOfJobs(RuleBasedStateMachine):
     def cancel(self, job_id: int) -> None:
         job = self.model.get(job_id)
         touched = self.engine.cancel([job_id], reason="unwanted", now=self.now)
-        happens = (
-            job is not None and job.state not in FINISHED and not (job.state is State.RUNNING and job.asked)
-        )
+        happens = job is not None and job.state not in FINISHED and not (job.state is State.RUNNING and job.asked)
         assert touched == ([job_id] if happens else [])
         if not happens or job is None:
             return
@@ -249,11 +244,11 @@ class LifeOfJobs(RuleBasedStateMachine):
 
         assert {one.job_id for one in expired} == expected
         for one in expired:
-            self._expect_expired(self.model[one.job_id], one.job_id)
+            self._expect_expired(self.model[one.job_id])
             assert (one.state, one.attempt) == (self.model[one.job_id].state, self.model[one.job_id].attempt)
         self.doomed.clear()
 
-    def _expect_expired(self, job: Model, job_id: int) -> None:
+    def _expect_expired(self, job: Model) -> None:
         assert job.attempt not in job.outcomes
         job.outcomes.append(job.attempt)
         job.crashes += job.started

@@ -30,9 +30,7 @@ def run_all(*calls: Callable[[], object]) -> None:
     assert not any(thread.is_alive() for thread in threads)
 
 
-def test_verbs_in_a_transaction_are_seen_by_others_all_at_once(
-    engine: Engine, open_engine: OpenEngine
-) -> None:
+def test_verbs_in_a_transaction_are_seen_by_others_all_at_once(engine: Engine, open_engine: OpenEngine) -> None:
     other = open_engine()
     done = enqueue_one(engine)
 
@@ -97,7 +95,7 @@ def test_threads_that_enqueue_at_once_all_get_their_own_ids(engine: Engine) -> N
             answers = engine.enqueue([new_job(args=b"%d" % n)] * 3, now=NOW)
             ids[n] += [answer.job_id for answer in answers]
 
-    run_all(*[lambda n=n: enqueue_many(n) for n in range(8)])  # type: ignore[misc]  # mypy knows no lambda default
+    run_all(*[lambda n=n: enqueue_many(n) for n in range(8)])
 
     assert len({job_id for some in ids.values() for job_id in some}) == 8 * 20 * 3
     for n, some in ids.items():
@@ -123,9 +121,7 @@ def test_a_failing_verb_hurts_only_its_own_thread(engine: Engine) -> None:
 
     # A transaction holds them all back, so that they leave in one party.
     with engine.transaction():
-        threads = [
-            threading.Thread(target=call) for call in (enqueue_bad, enqueue_good, enqueue_bad, enqueue_good)
-        ]
+        threads = [threading.Thread(target=call) for call in (enqueue_bad, enqueue_good, enqueue_bad, enqueue_good)]
         for thread in threads:
             thread.start()
     for thread in threads:
@@ -145,7 +141,7 @@ def test_threads_and_a_second_engine_write_at_once(engine: Engine, open_engine: 
             for claim in claim_some(mine, worker_id=worker_id, limit=2):
                 complete(mine, claim)
 
-    run_all(*[lambda m=m, w=w: work(m, w) for w, m in enumerate((engine, other) * 2)])  # type: ignore[misc]
+    run_all(*[lambda m=m, w=w: work(m, w) for w, m in enumerate((engine, other) * 2)])
 
     assert engine.count_jobs(EVERYTHING) == 60
     assert engine.check(full=True) == []
@@ -191,9 +187,7 @@ def test_a_backup_is_a_whole_store_of_its_own(engine: Engine, open_fresh: OpenFr
 
 
 def test_upkeep_keeps_every_job(engine: Engine) -> None:
-    ids = [
-        answer.job_id for answer in engine.enqueue([new_job(args=b"[%s]" % (b"1" * 9_000))] * 600, now=NOW)
-    ]
+    ids = [answer.job_id for answer in engine.enqueue([new_job(args=b"[%s]" % (b"1" * 9_000))] * 600, now=NOW)]
 
     engine.tend()
     engine.settle()

@@ -112,18 +112,14 @@ def test_an_instant_before_1970_or_after_9999_is_refused(value: datetime) -> Non
         instant_ms(value, what="run_at")
 
 
-@pytest.mark.parametrize(
-    "value", [None, 1_700_000_000, "2027-01-01", datetime(2027, 1, 1, tzinfo=UTC).date()]
-)
+@pytest.mark.parametrize("value", [None, 1_700_000_000, "2027-01-01", datetime(2027, 1, 1, tzinfo=UTC).date()])
 def test_an_instant_of_another_type_is_a_type_error(value: object) -> None:
     with pytest.raises(TypeError, match="run_at must be a datetime"):
         instant_ms(value, what="run_at")
 
 
 @pytest.mark.parametrize("fold", [0, 1])
-@pytest.mark.parametrize(
-    ("minute", "second"), [(0, 0), (0, 1), (7, 13), (22, 30), (30, 0), (41, 7), (59, 59)]
-)
+@pytest.mark.parametrize(("minute", "second"), [(0, 0), (0, 1), (7, 13), (22, 30), (30, 0), (41, 7), (59, 59)])
 def test_a_time_in_a_gap_moves_to_its_end(minute: int, second: int, fold: int) -> None:
     skipped = datetime(2027, 3, 28, 2, minute, second, tzinfo=BERLIN, fold=fold)
 

@@ -217,9 +217,7 @@ def test_an_enum_that_holds_nan_is_refused() -> None:
         encode([Weight.UNKNOWN], what="args", max_bytes=LIMIT)
 
 
-@pytest.mark.parametrize(
-    "value", [None, "null", "nan", "inf", b"\xcb\x7f\xf8", 1.7976931348623157e308, 5e-324]
-)
+@pytest.mark.parametrize("value", [None, "null", "nan", "inf", b"\xcb\x7f\xf8", 1.7976931348623157e308, 5e-324])
 def test_what_only_looks_like_nan_is_kept(value: object) -> None:
     assert there_and_back([value], list[type(value)]) == [value]  # type: ignore[misc]
 
@@ -277,16 +275,12 @@ def test_a_payload_may_fill_its_limit_and_no_byte_more() -> None:
         lambda large: [Point(large)],
     ],
 )
-@pytest.mark.parametrize(
-    "kind", [bytes, bytearray, lambda size: memoryview(bytes(size)), lambda size: "x" * size]
-)
+@pytest.mark.parametrize("kind", [bytes, bytearray, lambda size: memoryview(bytes(size)), lambda size: "x" * size])
 def test_a_large_text_is_refused_before_it_is_copied(wrap: Any, kind: Any) -> None:
     value = wrap(kind(1 << 26))
     tracemalloc.start()
 
-    with pytest.raises(
-        PayloadTooLarge, match="args: at least 67,108,864 bytes of JSON, and the limit is 1,048,576"
-    ):
+    with pytest.raises(PayloadTooLarge, match="args: at least 67,108,864 bytes of JSON, and the limit is 1,048,576"):
         encode(value, what="args", max_bytes=LIMIT)
 
     peak = tracemalloc.get_traced_memory()[1]
@@ -321,9 +315,7 @@ def test_a_message_never_holds_the_payload(value: object) -> None:
     assert len(str(caught.value)) < 300
 
 
-@pytest.mark.parametrize(
-    "value", [[*[0] * 200_000, numbers], [*[0.5] * 200_000, math.nan], [*[0] * 200_000, 2**64]]
-)
+@pytest.mark.parametrize("value", [[*[0] * 200_000, numbers], [*[0.5] * 200_000, math.nan], [*[0] * 200_000, 2**64]])
 def test_a_culprit_behind_many_good_items_is_found_soon(value: object) -> None:
     start = time.perf_counter()
 

@@ -18,9 +18,7 @@ def test_a_named_priority_becomes_a_plain_integer() -> None:
     assert value == 100
 
 
-@pytest.mark.parametrize(
-    "value", [2**63, -(2**63) - 1, -32769, 32768, pytest.param(10**5000, id="5,001 digits")]
-)
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, -32769, 32768, pytest.param(10**5000, id="5,001 digits")])
 def test_a_priority_out_of_range_is_refused_with_the_range(value: int) -> None:
     with pytest.raises(InvalidOption, match="from -32768 to 32767"):
         check_priority(value)

@@ -27,9 +27,7 @@ policies = st.builds(
 )
 
 
-@pytest.mark.parametrize(
-    ("failures", "wait"), [(1, 2000), (2, 4000), (3, 8000), (4, 10_000), (10**9, 10_000)]
-)
+@pytest.mark.parametrize(("failures", "wait"), [(1, 2000), (2, 4000), (3, 8000), (4, 10_000), (10**9, 10_000)])
 def test_an_exponential_wait_doubles_up_to_its_cap(failures: int, wait: int) -> None:
     backoff = Retry(backoff=timedelta(seconds=2), cap=10).backoff_policy()
 
@@ -115,9 +113,7 @@ def test_a_damaged_policy_is_undecodable(data: bytes) -> None:
         decode_backoff(data)
 
 
-@pytest.mark.parametrize(
-    "value", [0, -1, MAX_FAILURES_LIMIT + 1, 10**9, pytest.param(10**5000, id="5,001 digits")]
-)
+@pytest.mark.parametrize("value", [0, -1, MAX_FAILURES_LIMIT + 1, 10**9, pytest.param(10**5000, id="5,001 digits")])
 def test_a_budget_of_failures_out_of_range_is_refused_with_the_range(value: int) -> None:
     with pytest.raises(InvalidOption, match="max_failures must be from 1 to 1000"):
         Retry(max_failures=value)
@@ -203,9 +199,7 @@ def test_a_wait_above_the_cap_is_refused_rather_than_shortened_in_silence(backof
         (Retry(retry_on=(SystemExit,)), SystemExit(), True),
     ],
 )
-def test_an_error_is_worth_a_retry_as_the_policy_says(
-    retry: Retry, error: BaseException, wanted: bool
-) -> None:
+def test_an_error_is_worth_a_retry_as_the_policy_says(retry: Retry, error: BaseException, wanted: bool) -> None:
     assert retry.wants(error) is wanted
 
 

@@ -76,9 +76,7 @@ def claimed(database: Path) -> Iterator[Path]:
     release_inode(database)
 
 
-def test_a_good_path_comes_back_canonical_and_nothing_is_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_good_path_comes_back_canonical_and_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "folder").mkdir()
     monkeypatch.chdir(tmp_path)
 
@@ -337,9 +335,7 @@ def test_a_file_that_was_moved_meanwhile_can_be_released(database: Path) -> None
     assert moved.read_bytes() == b""
 
 
-def test_sqlite3_is_refused_by_every_way_of_naming_the_file(
-    claimed: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sqlite3_is_refused_by_every_way_of_naming_the_file(claimed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(claimed.parent)
     (claimed.parent / "alias").symlink_to(claimed)
 

@@ -222,9 +222,7 @@ def test_a_write_ends_the_wait_once(tmp_path: Path, make_watch: Callable[[Path],
     assert (before, created, again, written) == (False, True, False, True)
 
 
-def test_other_files_of_the_folder_do_not_end_the_wait(
-    tmp_path: Path, make_watch: Callable[[Path], FileWatch]
-) -> None:
+def test_other_files_of_the_folder_do_not_end_the_wait(tmp_path: Path, make_watch: Callable[[Path], FileWatch]) -> None:
     watch = make_watch(tmp_path / "jobs.db-wal")
 
     (tmp_path / "jobs.db-wal2").write_bytes(b"x")
@@ -233,9 +231,7 @@ def test_other_files_of_the_folder_do_not_end_the_wait(
     assert not watch.wait(50)
 
 
-def test_a_file_moved_to_the_name_ends_the_wait(
-    tmp_path: Path, make_watch: Callable[[Path], FileWatch]
-) -> None:
+def test_a_file_moved_to_the_name_ends_the_wait(tmp_path: Path, make_watch: Callable[[Path], FileWatch]) -> None:
     watch = make_watch(tmp_path / "jobs.db-wal")
     (tmp_path / "other").write_bytes(b"x")
 

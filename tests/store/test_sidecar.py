@@ -512,9 +512,7 @@ def test_a_lock_that_this_process_holds_itself_is_a_life(sidecar: Sidecar) -> No
     assert afterwards == [True, True]
 
 
-def test_a_killed_worker_is_dead_and_its_slate_says_what_it_had_started(
-    sidecar: Sidecar, peer: MakePeer
-) -> None:
+def test_a_killed_worker_is_dead_and_its_slate_says_what_it_had_started(sidecar: Sidecar, peer: MakePeer) -> None:
     worker = peer(HOLD_LIFE)
     identity = identity_of(worker)
 
@@ -583,9 +581,7 @@ def test_a_cleaned_folder_is_no_proof_of_death(sidecar: Sidecar, peer: MakePeer)
     assert sidecar.is_dead(identity)
 
 
-def test_without_its_file_a_worker_of_another_pid_namespace_is_never_dead(
-    sidecar: Sidecar, peer: MakePeer
-) -> None:
+def test_without_its_file_a_worker_of_another_pid_namespace_is_never_dead(sidecar: Sidecar, peer: MakePeer) -> None:
     worker = peer(HOLD_LIFE)
     here = identity_of(worker)
     worker.kill()
@@ -630,9 +626,7 @@ def test_a_killed_parent_is_dead_although_its_forked_child_lives(sidecar: Sideca
     assert (dead, entered) == (True, True)
 
 
-def test_a_child_forked_while_its_parent_stood_in_line_holds_nothing(
-    sidecar: Sidecar, peer: MakePeer
-) -> None:
+def test_a_child_forked_while_its_parent_stood_in_line_holds_nothing(sidecar: Sidecar, peer: MakePeer) -> None:
     assert sidecar.enter(0)
     parent = peer(FORK_WHILE_IN_LINE)
     child = int(parent.line().split()[1])

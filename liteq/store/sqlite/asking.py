@@ -1,6 +1,7 @@
 """Questions: they change nothing and never wait for a writer."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import apsw
@@ -11,6 +12,7 @@ from liteq.model.job import Attempt, JobFilter, JobRecord
 from liteq.model.transitions import State
 from liteq.store.sqlite.enqueueing import id_list
 from liteq.store.sqlite.file import JobFile
+from liteq.store.sqlite.platform import storage_error
 from liteq.store.sqlite.schema import SCHEMA_VERSION
 
 _INDEXED = frozenset({State.SCHEDULED, State.WAITING, State.BLOCKED, State.READY, State.RUNNING, State.DEAD})
@@ -56,7 +58,7 @@ class Asking:
         last = self.file.read("last_job_id")
         return FileFacts(
             path=str(self.file.path),
-            bytes=self.file.path.stat().st_size,
+            bytes=_size(self.file.path),
             wal_bytes=wal.stat().st_size if wal.exists() else 0,
             free_bytes=free_pages * page_size,
             schema=SCHEMA_VERSION,
@@ -68,6 +70,13 @@ class Asking:
         if not job_ids:
             return []
         return _structs(JobRecord, self.file.read("get_jobs", {"job_ids": id_list(job_ids)}))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise storage_error(error, path) from error
 
 
 def _structs(struct: type[Any], rows: Iterable[tuple[Any, ...]]) -> list[Any]:

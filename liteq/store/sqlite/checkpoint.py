@@ -39,9 +39,7 @@ class Checkpointer:
         if not self._lock.acquire(blocking=False):
             return
         try:
-            self._run(
-                apsw.SQLITE_CHECKPOINT_RESTART if pages >= MANY_PAGES else apsw.SQLITE_CHECKPOINT_PASSIVE
-            )
+            self._run(apsw.SQLITE_CHECKPOINT_RESTART if pages >= MANY_PAGES else apsw.SQLITE_CHECKPOINT_PASSIVE)
             self._writer.wal_pages = 0
         except apsw.BusyError:
             # Another process checkpoints or an old reader pins the log; its next commit tells us the length again.

@@ -44,9 +44,7 @@ class Claiming:
         found = self.file.read("next_due")
         return found[0][0] if found else None
 
-    def work_left(
-        self, *, worker_id: int, queues: Sequence[str] | None, tasks: Sequence[str], until: int
-    ) -> bool:
+    def work_left(self, *, worker_id: int, queues: Sequence[str] | None, tasks: Sequence[str], until: int) -> bool:
         if self.file.read("running_of", {"worker_id": worker_id, "limit": 1}):
             return True
         wanted = (None if queues is None else frozenset(queues), frozenset(tasks))

@@ -11,7 +11,7 @@ import apsw
 
 from liteq.errors import NotALiteqFile, StorageError
 from liteq.store.sqlite.statements import statements
-from liteq.store.sqlite.translate import _RAW, translated
+from liteq.store.sqlite.translate import RAW_ERRORS, translated
 
 OLDEST_SQLITE = (3, 51, 3)
 JOURNAL_SIZE_LIMIT = 8 * 1024 * 1024
@@ -33,21 +33,21 @@ class Connection:
         """Run a named statement to its end and give all of its rows; no cursor stays open."""
         try:
             return self.raw.execute(self._sql[name], bindings).fetchall()
-        except _RAW as error:
+        except RAW_ERRORS as error:
             raise translated(error) from error
 
     def many(self, name: str, bindings: Iterable[Bindings]) -> list[Row]:
         """Run a named statement once for each set of bindings and give all rows in order."""
         try:
             return self.raw.executemany(self._sql[name], bindings).fetchall()
-        except _RAW as error:
+        except RAW_ERRORS as error:
             raise translated(error) from error
 
     def plain(self, sql: str, *, committing: bool = False) -> list[Row]:
         """Run a fixed statement without bindings: transaction control and pragmas."""
         try:
             return self.raw.execute(sql).fetchall()
-        except _RAW as error:
+        except RAW_ERRORS as error:
             raise translated(error, committing=committing) from error
 
     def file_moved(self) -> bool:
@@ -69,7 +69,7 @@ def connect(path: Path, *, read_only: bool = False) -> Connection:
         keep_plans(raw)
     except apsw.NotADBError as error:
         raise NotALiteqFile(f"{path} is not a database; it was not touched") from error
-    except _RAW as error:
+    except RAW_ERRORS as error:
         raise translated(error) from error
     return Connection(raw)
 
@@ -79,9 +79,7 @@ def refuse_old_sqlite() -> None:
     version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
     if version < OLDEST_SQLITE:
         wanted = ".".join(map(str, OLDEST_SQLITE))
-        raise StorageError(
-            f"SQLite {apsw.sqlite_lib_version()} can corrupt WAL files; {wanted} or newer is needed"
-        )
+        raise StorageError(f"SQLite {apsw.sqlite_lib_version()} can corrupt WAL files; {wanted} or newer is needed")
 
 
 def harden(raw: apsw.Connection) -> None:

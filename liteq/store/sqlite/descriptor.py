@@ -1,4 +1,4 @@
-"""One open file of ours in the folder of locks: its flock, its end in a forked child. It knows nobody's content."""
+"""One open file of ours in the folder of locks: its flock, and its end in a forked child. Never its content."""
 
 import fcntl
 import os

@@ -44,9 +44,7 @@ class Enqueueing:
         first = connection.raw.last_insert_rowid() - len(jobs) + 1
         answers = [Enqueued(first + n) for n in range(len(jobs))]
         tags = [
-            {"tag": tag, "job_id": answer.job_id}
-            for answer, job in zip(answers, jobs, strict=True)
-            for tag in job.tags
+            {"tag": tag, "job_id": answer.job_id} for answer, job in zip(answers, jobs, strict=True) for tag in job.tags
         ]
         if tags:
             connection.many("tag", tags)

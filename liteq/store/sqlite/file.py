@@ -1,8 +1,8 @@
-"""The open file: one connection that writes, one that reads, the sidecar beside it, and the checks on the way in."""
+"""The open file: one connection that writes, one that reads, the sidecar beside them, the checks on the way in."""
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -92,8 +92,8 @@ class JobFile:
         connection.plain("PRAGMA wal_checkpoint(PASSIVE)")
 
     @contextmanager
-    def all_or_none(self) -> Iterator[None]:
-        """Run the block as one commit or, in a transaction that may survive its failure, under a savepoint."""
+    def all_or_none(self) -> Generator[None]:
+        """Run the block as one commit or, in a transaction that may survive its failure, a savepoint."""
         if not self.writer.holds():
             with self.writer.transaction():
                 yield
@@ -109,7 +109,7 @@ class JobFile:
             plain("RELEASE verb")
 
     def read(self, name: str, bindings: Bindings | None = None) -> list[Row]:
-        """Run a named question: inside the thread's own transaction if one is open, else beside all writers."""
+        """Run a named question: in the thread's own transaction if one is open, else beside all writers."""
         if self.writer.holds():
             return self.writer.connection.rows(name, bindings)
         self.writer.refuse_fork()
@@ -124,12 +124,20 @@ class JobFile:
 
     def refuse_when_nearly_full(self) -> None:
         """Keep the last free megabytes for draining: what is queued must be able to leave a full disk."""
-        disk = os.statvfs(self.path)
+        try:
+            try:
+            disk = os.statvfs(self.path)
+        except FileNotFoundError:
+            # The write that follows finds out that the file was moved, and says so.
+            return
+        except OSError:
+            # The file was moved, or cannot be reached: the write itself knows the right words for that.
+            return
         if disk.f_bavail * disk.f_frsize < KEPT_FOR_DRAINING:
             raise DiskFull("less than 8 MiB are free on the disk; they are kept for running what is queued")
 
     def close(self) -> None:
-        """Close everything. In a forked child only our side is dropped: the parent's locks are not the child's."""
+        """Close everything. A forked child only drops its side: the parent's locks are not the child's."""
         if self._closed:
             return
         self._closed = True

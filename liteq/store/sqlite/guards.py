@@ -62,9 +62,7 @@ def check_path(path: str | os.PathLike[str], *, create: bool) -> Path:
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), "no regular file")
         raise UnsafePath(f"{str(canonical)!r} is {kind}, and jobs are kept in a regular file")
     if found.st_nlink > 1:
-        message = (
-            f"{str(canonical)!r} has {found.st_nlink} names, and each would get a write-ahead log of its own"
-        )
+        message = f"{str(canonical)!r} has {found.st_nlink} names, and each would get a write-ahead log of its own"
         raise UnsafePath(message)
     return canonical
 
@@ -111,9 +109,7 @@ def _checked_text(path: str | os.PathLike[str]) -> str:
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]  callers may be untyped
         raise TypeError(f"a path must be text, not {type(text).__name__}")
     if not text:
-        raise UnsafePath(
-            "the path is empty: SQLite would open a temporary database, and its jobs would vanish"
-        )
+        raise UnsafePath("the path is empty: SQLite would open a temporary database, and its jobs would vanish")
     if text == ":memory:" or text.startswith("file:"):
         raise InvalidOption(f"{text[:200]!r} is a word of SQLite's own; give the plain path of a file")
     if "\0" in text:
@@ -156,9 +152,7 @@ def _absolute_parts(text: str) -> list[str]:
         try:
             path = Path.cwd() / path
         except OSError:
-            raise FileMissing(
-                "the working folder does not exist any more, so a relative path means nothing"
-            ) from None
+            raise FileMissing("the working folder does not exist any more, so a relative path means nothing") from None
     return [part for part in path.parts if not part.startswith("/")]
 
 
@@ -179,9 +173,7 @@ def _refuse_planted(link: Path, found: os.stat_result) -> None:
     folder = link.parent.stat()
     ours_in_sticky = folder.st_mode & stat.S_ISVTX and found.st_uid == os.geteuid()
     if folder.st_mode & stat.S_IWOTH and not ours_in_sticky:
-        raise UnsafePath(
-            f"{str(link)!r} is a symbolic link in a folder where others could point it elsewhere"
-        )
+        raise UnsafePath(f"{str(link)!r} is a symbolic link in a folder where others could point it elsewhere")
 
 
 def _sync_and_close(fd: int) -> None:

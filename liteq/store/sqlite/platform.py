@@ -142,9 +142,7 @@ def filesystem_in(mountinfo: bytes, path: Path) -> str | None:
         fields = left.split(b" ")
         if len(fields) < 5 or not right:
             continue
-        point = Path(
-            os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), fields[4]))
-        )
+        point = Path(os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), fields[4])))
         # A later mount covers an earlier one of the same point, hence >=.
         if len(point.parts) >= best and path.is_relative_to(point):
             best, kind = len(point.parts), os.fsdecode(right.split(b" ")[0])

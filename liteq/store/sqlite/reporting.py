@@ -25,7 +25,8 @@ class Reporting:
         with self.file.writer.transaction():
             connection = self.file.writer.connection
             done = connection.many("complete", [_completion(one) for one in completions])
-            kept, lost = list(completions), []
+            kept = list(completions)
+            lost: list[Claim] = []
             if len(done) < len(completions):
                 kept, lost = _split(completions, set(done))
             told = [attempt_row(one.claim, one.report) for one in kept if _worth_telling(one)]
@@ -102,9 +103,7 @@ def _completion(one: Completion) -> dict[str, Any]:
     }
 
 
-def _split(
-    completions: Sequence[Completion], done: set[tuple[int, int]]
-) -> tuple[list[Completion], list[Claim]]:
+def _split(completions: Sequence[Completion], done: set[tuple[int, int]]) -> tuple[list[Completion], list[Claim]]:
     # A job may stand twice in one report, as an old claim and as a new one or by mistake: one was let through.
     kept: list[Completion] = []
     lost: list[Claim] = []

@@ -1,4 +1,4 @@
-"""Workers come and go. That one has died is proved by its life lock, and its slate says which jobs it had started."""
+"""Workers come and go. Its life lock proves that one has died, and its slate says which jobs it had started."""
 
 import os
 import random
@@ -51,7 +51,7 @@ class Staffing:
         connection = self.file.writer.connection
         with self.file.writer.transaction():
             worker_id = connection.rows("register_worker", values)[0][0]
-            # The lock is held before anybody can see the row: there is no moment in which the newborn looks dead.
+            # The lock is held before anybody can see the row: at no moment does the newborn look dead.
             life = self.file.sidecar.hold_life(worker_id)
             try:
                 identity = life.identity()
@@ -159,9 +159,7 @@ def _judge(row: Row, started: StartedJob | None, cause: str, now: int) -> _Loss:
     """Decide where a dead worker's job goes. Only jobs that had started may have been what killed it."""
     *_, crashes, max_crashes, backoff = row
     if started is None:
-        return _Loss(
-            State.READY, charge=False, cause=f"not started when {cause}", run_at=None, started_at=None
-        )
+        return _Loss(State.READY, charge=False, cause=f"not started when {cause}", run_at=None, started_at=None)
     if crashes + 1 >= max_crashes:
         poison = f"poison: it crashed {crashes + 1} workers, the last because {cause}"
         return _Loss(State.DEAD, charge=True, cause=poison, run_at=None, started_at=started.started_at)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import apsw
 
-from liteq.errors import Corrupt, StorageError
+from liteq.errors import Corrupt, StorageError, UnsafePath
 from liteq.store.engine import Watch
 from liteq.store.sqlite.connection import Connection, connect
 from liteq.store.sqlite.file import JobFile
 from liteq.store.sqlite.handling import delete_jobs
-from liteq.store.sqlite.platform import watch_file
+from liteq.store.sqlite.platform import storage_error, watch_file
 from liteq.store.sqlite.schema import RESERVE_BYTES
 from liteq.store.sqlite.translate import raw_errors_translated
 
@@ -76,10 +76,10 @@ class Tending:
 
     def backup(self, destination: Path, *, progress: Callable[[int, int], None] | None = None) -> None:
         target = destination.absolute()
+        if target.exists() and target.samefile(self.file.path):
+            raise UnsafePath(f"{str(target)!r} is the open file itself; a backup goes elsewhere")
         unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
-        os.close(
-            os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        )
+        _create_private(unfinished)
         try:
             self._copy_to(unfinished, progress)
             _sync(unfinished)
@@ -124,6 +124,14 @@ def complaints_of(connection: Connection, *, full: bool) -> list[str]:
     except StorageError as error:
         return [str(error)]
     return [str(row[0]) for row in found if row[0] != "ok"]
+
+
+def _create_private(path: Path) -> None:
+    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        os.close(os.open(path, flags, 0o600))
+    except OSError as error:
+        raise storage_error(error, path) from error
 
 
 def _sync(path: Path) -> None:

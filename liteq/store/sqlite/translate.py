@@ -1,6 +1,6 @@
 """Turns every raw error of the database layer into the tree of ``liteq.errors``."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import apsw
@@ -31,7 +31,7 @@ _KINDS: tuple[tuple[type[apsw.Error], type[StorageError], str], ...] = (
     (apsw.PermissionsError, StorageError, "access to the file was denied"),
     (apsw.IOError, StorageError, "the disk reported an error"),
 )
-_RAW = (apsw.Error, UnicodeError, OverflowError, RecursionError, MemoryError)
+RAW_ERRORS = (apsw.Error, UnicodeError, OverflowError, RecursionError, MemoryError)
 
 
 def translated(error: BaseException, *, committing: bool = False) -> LiteqError:
@@ -53,9 +53,9 @@ def translated(error: BaseException, *, committing: bool = False) -> LiteqError:
 
 
 @contextmanager
-def raw_errors_translated(*, committing: bool = False) -> Iterator[None]:
+def raw_errors_translated(*, committing: bool = False) -> Generator[None]:
     """Let only errors of our tree out of the block."""
     try:
         yield
-    except _RAW as error:
+    except RAW_ERRORS as error:
         raise translated(error, committing=committing) from error

@@ -1,4 +1,4 @@
-"""The line in which processes stand to write. It knows no database, only a file to lock and how long to wait."""
+"""The line in which processes stand to write. It knows a file to lock and a time to wait, no database."""
 
 import fcntl
 import os

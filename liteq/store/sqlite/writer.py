@@ -1,9 +1,9 @@
-"""The one way in which this process writes: one checked transaction at a time, in turn with other processes."""
+"""The one way in which this process writes: one checked transaction at a time, in turn with others."""
 
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import get_ident
@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 import apsw
 
-from liteq.errors import Busy, FileMoved, ForkedClient, SchemaTooNew
+from liteq.errors import Busy, FileMoved, ForkedClient, LiteqError, SchemaTooNew
 from liteq.store.sqlite.connection import Connection
 from liteq.store.sqlite.one_library import forks
 from liteq.store.sqlite.platform import writer_pid
@@ -91,7 +91,7 @@ class Writer:
         self._schema_cookie = None
 
     @contextmanager
-    def transaction(self, *, durable: bool = True) -> Iterator[None]:
+    def transaction(self, *, durable: bool = True) -> Generator[None]:
         """Run the block as one commit, or join the one that the thread has open.
 
         ``durable``: the commit is on the disk when the block ends, if the file was opened so.
@@ -143,7 +143,7 @@ class Writer:
     def _check_file(self) -> None:
         if self.connection.file_moved():
             raise FileMoved("the file was deleted, renamed or replaced while open; nothing was written")
-        cookie = self.connection.raw.pragma("schema_version")
+        cookie: int = self.connection.plain("PRAGMA schema_version")[0][0]
         if self._schema_cookie is None:
             self._schema_cookie = cookie
         elif cookie != self._schema_cookie:
@@ -153,8 +153,8 @@ class Writer:
         # SQLite has often rolled back by itself already; the first error is the one that counts.
         # A forked child must not even do that: it shares the log's index with its parent.
         if self.connection.raw.in_transaction and not self._forked():
-            with suppress(apsw.Error):
-                self.connection.raw.execute("ROLLBACK")
+            with suppress(LiteqError):
+                self.connection.plain("ROLLBACK")
 
     def _note_wal(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
         self.wal_pages = pages
@@ -189,8 +189,8 @@ class _Ticket(Generic[T]):
 class SharedCommit:
     """Lets the writes of concurrent threads share a commit, and so an fsync.
 
-    The first comer leads: it runs everybody's verb in its own transaction, each under a savepoint, and commits
-    once. Who comes meanwhile waits, and one of those leads the next, as in LevelDB's write queue.
+    The first comer leads: it runs everybody's verb in its own transaction, each under a savepoint, and
+    commits once. Who comes meanwhile waits, and one of those leads the next, as in LevelDB's write queue.
     """
 
     def __init__(self, writer: Writer, inside: Inside) -> None:

@@ -1,0 +1,146 @@
+"""Every statement is checked by SQLite itself, and no SQL is put together in Python."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import apsw.ext
+import pytest
+
+import liteq.store
+from liteq.store.sqlite.statements import migrations, statements
+
+LITEQ = Path(liteq.store.__file__).parents[1]
+
+SMALL = "a table of few rows, read whole on purpose"
+SCANS = {
+    "count_by_walk": "counts the whole table: for questions that no index answers, asked by people",
+    "queues": SMALL,
+    "paused_queues": SMALL,
+    "workers": SMALL,
+    "worker_identities": SMALL,
+    "last_job_id": "sqlite_sequence has a row for each table",
+}
+SORTS = {
+    "lane_counts": "the indexes of scheduled, blocked and running jobs are ordered for their verbs, not by lane",
+    "begun_lanes": "the few jobs that are due for another attempt, made distinct by lane",
+}
+
+# An index, a virtual table, a subquery, a constant row or the recursive query: all but a plain table.
+_TABLE_SCAN = re.compile(r"^SCAN (?!CONSTANT ROW|json_each|\(|lane$)\S+(?!.* USING )")
+
+
+@pytest.fixture(scope="module")
+def database() -> apsw.Connection:
+    connection = apsw.Connection(":memory:")
+    for _, script in migrations():
+        connection.execute(script)
+    return connection
+
+
+def steps(node: apsw.ext.QueryPlan) -> Iterator[str]:
+    yield node.detail
+    for below in node.sub or ():
+        yield from steps(below)
+
+
+def plan(database: apsw.Connection, name: str) -> list[str]:
+    details = apsw.ext.query_info(database, statements()[name], explain_query_plan=True)
+    assert details.query_plan is not None
+    return list(steps(details.query_plan))
+
+
+@pytest.mark.parametrize("name", statements())
+def test_a_statement_compiles_alone_and_binds_by_name(database: apsw.Connection, name: str) -> None:
+    details = apsw.ext.query_info(database, statements()[name])
+
+    assert details.query_remaining is None
+    assert None not in details.bindings_names
+    assert len(details.bindings_names) == details.bindings_count
+    assert "@" not in statements()[name], "a state that the loader does not know"
+    assert not re.search(r"\*\s*FROM|SELECT \*", statements()[name]), "columns are named, never *"
+
+
+@pytest.mark.parametrize("name", statements())
+def test_a_statement_scans_no_table(database: apsw.Connection, name: str) -> None:
+    found = [step for step in plan(database, name) if _TABLE_SCAN.match(step)]
+
+    assert bool(found) is (name in SCANS), found
+
+
+@pytest.mark.parametrize("name", statements())
+def test_a_statement_sorts_nothing_by_itself(database: apsw.Connection, name: str) -> None:
+    found = [step for step in plan(database, name) if "TEMP B-TREE" in step]
+
+    assert bool(found) is (name in SORTS), found
+
+
+def test_the_exceptions_are_statements() -> None:
+    assert set(SCANS) | set(SORTS) <= set(statements())
+
+
+NOT_YET_USED = {
+    "prune_metrics": "waits for retention of metrics",
+    "worker_identity": "waits for the supervisor",
+}
+
+
+def test_every_statement_is_used() -> None:
+    code = "".join(path.read_text(encoding="utf-8") for path in (LITEQ / "store").rglob("*.py"))
+    composed = {name for name in statements() if name.startswith(("ids_by_", "count_by_"))}
+
+    unused = {name for name in statements() if f'"{name}"' not in code and name not in composed}
+    assert unused <= set(NOT_YET_USED)
+
+
+_SQL = re.compile(
+    r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|(CREATE|DROP|ALTER)\s+(TABLE|INDEX|VIEW)"
+    r"|ORDER BY|ATTACH\s|PRAGMA\s)",
+    re.DOTALL,
+)
+
+FIXED_NUMBERS = {"incremental_vacuum": "a pragma takes no binding; the number is a constant of the module"}
+
+
+def spliced(tree: ast.AST) -> Iterator[str]:
+    """Give the source of every string with SQL in it that is put together from parts."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.JoinedStr(values=values) if any(isinstance(part, ast.FormattedValue) for part in values):
+                parts: list[ast.AST] = list(values)
+            case ast.BinOp(op=ast.Mod() | ast.Add(), left=left, right=right):
+                parts = [left, right]
+            case ast.Call(func=ast.Attribute(attr="format" | "join" | "replace", value=value)):
+                parts = [value]
+            case _:
+                continue
+        texts = [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+        if any(_SQL.search(text) for text in texts):
+            yield ast.unparse(node)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'f"SELECT id FROM {table}"',
+        '"DELETE FROM liteq_job WHERE id = %s" % x',
+        '"INSERT INTO " + table',
+        '"UPDATE {} SET x = 1".format(t); "UPDATE t SET {}".format(t)',
+        'f"PRAGMA user_version = {n}"',
+    ],
+)
+def test_the_lint_sees_spliced_sql(source: str) -> None:
+    assert list(spliced(ast.parse(source)))
+
+
+@pytest.mark.parametrize("path", sorted(LITEQ.rglob("*.py")), ids=lambda path: str(path.relative_to(LITEQ)))
+def test_no_sql_is_put_together_from_strings(path: Path) -> None:
+    found = [
+        text
+        for text in spliced(ast.parse(path.read_text(encoding="utf-8")))
+        if not any(word in text for word in FIXED_NUMBERS)
+    ]
+
+    assert found == []
