@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
@@ -34,6 +35,9 @@ C = TypeVar("C", bound=type[Payload])
 MAX_PAYLOAD = 1024 * 1024
 MAX_PAYLOAD_LIMIT = 64 * 1024 * 1024
 Durability = Literal["full", "normal"]
+
+importing: ContextVar[str | None] = ContextVar("liteq_importing", default=None)
+"""The module that is being imported only to find its app: enqueueing there would be repeated by every worker."""
 
 
 class Liteq:
@@ -69,7 +73,7 @@ class Liteq:
         self.tasks = Registry()
         self.tasks.add(COMMAND)
         self._open: Callable[[], Engine] = lambda: SqliteEngine(
-            path,
+            self.path,
             full=self.durability == "full",
             shared=shared,
             allow_network=allow_network_filesystem,
@@ -171,12 +175,14 @@ class Liteq:
 
         Handles come in the given order; jobs whose unique key was held and that said ``skip`` are left out.
         """
+        _refuse_while_importing()
         calls = [self.call(one) for one in wanted]
         now = self.clock.now_ms()
         answers = self.engine.enqueue([self._new_job(call, now) for call in calls], now=now)
         return [self._handle(c, a) for c, a in zip(calls, answers, strict=True) if a.answer != "skipped"]
 
     def _send(self, call: Call[Any]) -> Job[Any]:
+        _refuse_while_importing()
         now = self.clock.now_ms()
         answer = self.engine.enqueue([self._new_job(call, now)], now=now)[0]
         return self._handle(call, answer)

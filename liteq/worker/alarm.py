@@ -22,6 +22,8 @@ class Alarm:
         self._busy = busy
         self._what: type[BaseException] | None = None
         self._before: Any = None
+        self._in_task = False
+        self._installed = False
 
     @property
     def possible(self) -> bool:
@@ -32,15 +34,32 @@ class Alarm:
         """Take over SIGALRM, if this is the main thread."""
         if self.possible:
             self._before = signal.signal(signal.SIGALRM, self._ring)
+            self._installed = True
 
     def uninstall(self) -> None:
         """Give SIGALRM back."""
         if self.possible:
             self.disarm()
+            self._installed = False
             signal.signal(signal.SIGALRM, self._before)
 
+    def enter_task(self, timeout_ms: int | None) -> None:
+        """From here on the main thread runs a task, which may be interrupted, after its time limit if it has one."""
+        self._in_task = True
+        if timeout_ms is not None:
+            self.arm(timeout_ms / 1000)
+
+    def leave_task(self) -> None:
+        """The main thread runs its own code again."""
+        self._in_task = False
+        if self._what is TimeLimit:
+            self.disarm()
+
     def arm(self, seconds: float, what: type[BaseException] = TimeLimit) -> None:
-        """Raise ``what`` in the main thread after so many seconds."""
+        """Raise ``what`` into the task that runs in the main thread after so many seconds, if one does."""
+        if not self._installed:
+            # The default action of SIGALRM ends the process.
+            return
         self._what = what
         signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
 
@@ -51,7 +70,7 @@ class Alarm:
 
     def _ring(self, _number: int, _frame: FrameType | None) -> None:
         what = self._what
-        if what is None:
+        if what is None or not self._in_task:
             return
         if self._busy():
             signal.setitimer(signal.ITIMER_REAL, TRY_AGAIN_S)

@@ -81,7 +81,10 @@ class CoroutineSlots:
             task.cancel()
 
     def _run(self) -> None:
-        asyncio.run(self._main())
+        try:
+            asyncio.run(self._main())
+        finally:
+            self._watch.close()
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -66,16 +66,20 @@ class Runner:
             self.end(slot)
 
     def _invoke(self, definition: Definition, run: Run, alarm: Alarm | None, output: Output) -> object:
-        if definition.kind == "command":
-            run_command(definition.signature.invoke(run.claim.args, run), run, self.clock, output)
-            return None
-        if alarm is None or run.claim.timeout_ms is None:
-            return definition.signature.invoke(run.claim.args, run)
+        if alarm is None:
+            return self._call(definition, run, output)
         try:
-            alarm.arm(run.claim.timeout_ms / 1000)
-            return definition.signature.invoke(run.claim.args, run)
+            alarm.enter_task(None if definition.kind == "command" else run.claim.timeout_ms)
+            return self._call(definition, run, output)
         finally:
-            alarm.disarm()
+            alarm.leave_task()
+
+    def _call(self, definition: Definition, run: Run, output: Output) -> object:
+        value = definition.signature.invoke(run.claim.args, run)
+        if definition.kind != "command":
+            return value
+        run_command(value, run, self.clock, output)
+        return None
 
 
 def _extra(run: Run, definition: Definition | None, output: Output) -> Extra:

@@ -17,7 +17,7 @@ from liteq.errors import InvalidOption, LiteqError
 from liteq.model.fleet import WorkerCard
 from liteq.model.retry import DEFAULT_RETRY, Retry
 from liteq.registry import Registry
-from liteq.store.engine import Engine, Slate
+from liteq.store.engine import Engine, Slate, Watch
 from liteq.worker.alarm import Alarm
 from liteq.worker.bench import Bench
 from liteq.worker.coroutines import CoroutineSlots
@@ -28,6 +28,7 @@ from liteq.worker.tender import Tender
 from liteq.worker.verdict import Judge, Leaving
 
 MAX_SLOTS = 1_000
+LOOK_EVERY_S = 0.1
 
 log = logging.getLogger("liteq.worker")
 
@@ -76,6 +77,8 @@ class Worker:
         self._judge = Judge(clock, default_retry)
         self._desk: Desk | None = None
         self._wishes = 0
+        self._leave_at: int | None = None
+        self._watch: Watch | None = None
         self._bench: Bench | None = None
         self._ready = threading.Event()
         self._thread: threading.Thread | None = None
@@ -123,7 +126,7 @@ class Worker:
         settings = self._settings
         desk = Desk(self._engine, self._clock, slate, queues=settings.queues, max_jobs=settings.max_jobs)
         runner = Runner(self._tasks, self._clock, slate, self._judge)
-        watch = self._engine.watch()
+        self._watch = watch = self._engine.watch()
         self._desk = desk
         self._bench = bench = Bench(
             desk,
@@ -148,6 +151,7 @@ class Worker:
             self._ready.set()
             try:
                 self._serve(bench, coroutines)
+                self._abandon(desk, runner)
             finally:
                 tender.stop()
                 bench.close()
@@ -170,15 +174,28 @@ class Worker:
         finally:
             self._alarm.uninstall()
         for thread in threads:
-            thread.join()
+            while thread.is_alive() and not self._must_leave():
+                thread.join(LOOK_EVERY_S)
         if coroutines is not None:
-            self._desk_over()
-            coroutines.join()
+            self._join_coroutines(coroutines)
 
-    def _desk_over(self) -> None:
-        """When the thread slots ended for a reason of their own, the coroutines end too; a burst ends by itself."""
+    def _join_coroutines(self, coroutines: CoroutineSlots) -> None:
         if not self._settings.burst and self._desk is not None:
+            # The thread slots have ended, so this worker ends; in a burst the coroutines find their own end.
             self._desk.stopping.set()
+        while not coroutines.join(LOOK_EVERY_S):
+            if self._must_leave():
+                coroutines.leave()
+
+    def _must_leave(self) -> bool:
+        return self._leave_at is not None and self._clock.monotonic_ms() >= self._leave_at
+
+    def _abandon(self, desk: Desk, runner: Runner) -> None:
+        """Give back what still runs in threads when the grace is over: a thread cannot be ended from outside."""
+        runs = list(runner.runs.values())
+        for run in runs:
+            run.lost = True
+        desk.release([run.claim for run in runs], "the worker left before it had ended")
 
     def _coroutines(self, desk: Desk, runner: Runner) -> CoroutineSlots | None:
         names = self._names("coroutine")
@@ -223,10 +240,13 @@ class Worker:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self._wishes += 1
         log.info("%s: %s", signal.Signals(number).name, "finishing" if self._wishes == 1 else "leaving now")
+        grace_ms = self._settings.grace_ms if self._wishes == 1 else 0
+        self._leave_at = self._clock.monotonic_ms() + grace_ms
         if self._desk is not None:
             self._desk.stopping.set()
-        seconds = self._settings.grace_ms / 1000 if self._wishes == 1 else 0.001
-        self._alarm.arm(seconds, Leaving)
+        if self._watch is not None:
+            self._watch.wake()
+        self._alarm.arm(grace_ms / 1000, Leaving)
 
 
 def _result(desk: Desk) -> WorkResult:

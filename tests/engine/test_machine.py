@@ -6,12 +6,9 @@ from dataclasses import dataclass, field
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Bundle,
-    MultipleResults,
     RuleBasedStateMachine,
     initialize,
     invariant,
-    multiple,
     rule,
     run_state_machine_as_test,
 )
@@ -40,6 +37,8 @@ from tests.engine.steps import (
 MAX_FAILURES = 3
 MAX_CRASHES = 2
 DELAYS = st.integers(0, 20)
+REPORTS = ("complete", "retry", "dead_letter", "snooze", "release", "abort")
+PICKS = st.integers(0, 60)
 PRIORITIES = st.integers(-1, 1)
 
 
@@ -76,8 +75,6 @@ class Model:
 class LifeOfJobs(RuleBasedStateMachine):
     """Two workers, who die now and then and are followed by new ones."""
 
-    claims: Bundle[Claim] = Bundle("claims")
-    jobs: Bundle[int] = Bundle("jobs")
     fresh: Callable[[], Engine]
 
     def __init__(self) -> None:
@@ -88,26 +85,51 @@ class LifeOfJobs(RuleBasedStateMachine):
         self.workers: list[Slate] = []
         self.doomed: list[int] = []
         self.slots = 0
+        self.claims: list[Claim] = []
+        self.jobs = 0
 
     @initialize()
-    def hire(self) -> None:
+    def hire_and_fill(self) -> None:
         self.workers = [register(self.engine) for _ in range(2)]
+        for _ in range(4):
+            self._enqueue(0, 0)
+        self._claim(0, 2, True)
+        self._claim(1, 1, False)
 
-    @rule(target=jobs, delay=DELAYS, priority=PRIORITIES)
-    def enqueue(self, delay: int, priority: int) -> int:
+    # Few rules with many verbs each: hypothesis leaves whole rules out of a run, to go deep with the others.
+    @rule(pick=PICKS, verb=st.sampled_from(REPORTS), delay=DELAYS)
+    def report(self, pick: int, verb: str, delay: int) -> None:
+        """Report about any claim ever made, newest first: most of them are late."""
+        claim = self.claims[-1 - pick % len(self.claims)]
+        getattr(self, verb)(claim, **({"delay": delay} if verb in {"retry", "snooze"} else {}))
+
+    @rule(pick=PICKS, verb=st.sampled_from(("cancel", "requeue", "reschedule")), delay=DELAYS)
+    def handle(self, pick: int, verb: str, delay: int) -> None:
+        """Do something by hand to any job ever made, pruned ones too."""
+        job_id = 1 + pick % self.jobs
+        getattr(self, verb)(job_id, **({"delay": delay} if verb == "reschedule" else {}))
+
+    @rule(delay=DELAYS, priority=PRIORITIES)
+    def enqueue(self, delay: int, priority: int) -> None:
+        self._enqueue(delay, priority)
+
+    def _enqueue(self, delay: int, priority: int) -> None:
         run_at = self.now + delay
         job = new_job(run_at=run_at, priority=priority, max_failures=MAX_FAILURES, max_crashes=MAX_CRASHES)
         job_id = enqueue_one(self.engine, job, now=self.now)
         assert job_id not in self.model
         self.model[job_id] = Model(State.SCHEDULED if delay else State.READY, run_at, priority)
-        return job_id
+        self.jobs = max(self.jobs, job_id)
 
     @rule(step=st.integers(1, 15))
     def pass_time(self, step: int) -> None:
         self.now += step
 
-    @rule(target=claims, worker=st.integers(0, 1), limit=st.integers(1, 3), start=st.booleans())
-    def claim(self, worker: int, limit: int, start: bool) -> MultipleResults[Claim]:
+    @rule(worker=st.integers(0, 1), limit=st.integers(1, 3), start=st.booleans())
+    def claim(self, worker: int, limit: int, start: bool) -> None:
+        self._claim(worker, limit, start)
+
+    def _claim(self, worker: int, limit: int, start: bool) -> None:
         slate = self.workers[worker]
         for job in self.model.values():
             if job.state is State.SCHEDULED and job.run_at <= self.now:
@@ -126,7 +148,7 @@ class LifeOfJobs(RuleBasedStateMachine):
                 # A slot of its own for every attempt: what was started stays on the slate.
                 self.slots += 1
                 slate.start(self.slots, claim.job_id, claim.attempt, self.now)
-        return multiple(*taken)
+        self.claims += taken
 
     def _report(self, claim: Claim, verb: Callable[[], None], *, allowed: bool = True) -> bool:
         """Report, and tell whether that was accepted; it must be just when the claim still holds."""
@@ -148,12 +170,10 @@ class LifeOfJobs(RuleBasedStateMachine):
         job.outcomes.append(claim.attempt)
         return True
 
-    @rule(claim=claims)
     def complete(self, claim: Claim) -> None:
         if self._report(claim, lambda: complete(self.engine, claim, now=self.now)):
             self.model[claim.job_id].rest(State.COMPLETED, self.now)
 
-    @rule(claim=claims, delay=DELAYS)
     def retry(self, claim: Claim, delay: int) -> None:
         job = self.model.get(claim.job_id)
         allowed = job is not None and job.failures + 1 < MAX_FAILURES
@@ -164,20 +184,17 @@ class LifeOfJobs(RuleBasedStateMachine):
             job.run_at = run_at
             job.rest(State.SCHEDULED, self.now)
 
-    @rule(claim=claims)
     def dead_letter(self, claim: Claim) -> None:
         if self._report(claim, lambda: bury(self.engine, claim, now=self.now)):
             self.model[claim.job_id].failures += 1
             self.model[claim.job_id].rest(State.DEAD, self.now)
 
-    @rule(claim=claims, delay=DELAYS)
     def snooze(self, claim: Claim, delay: int) -> None:
         run_at = self.now + delay
         if self._report(claim, lambda: snooze(self.engine, claim, run_at=run_at, now=self.now)):
             self.model[claim.job_id].run_at = run_at
             self.model[claim.job_id].rest(State.SCHEDULED, self.now)
 
-    @rule(claim=claims)
     def release(self, claim: Claim) -> None:
         job = self.model.get(claim.job_id)
         holds = job is not None and job.holds(claim)
@@ -189,14 +206,21 @@ class LifeOfJobs(RuleBasedStateMachine):
             job.outcomes.append(claim.attempt)
             job.rest(State.READY, self.now)
 
-    @rule(claim=claims)
+    @rule(pick=PICKS)
+    def hand_back_and_take_again(self, pick: int) -> None:
+        """Make what fences by the worker alone would let through: an old claim of the worker that has the job."""
+        claim = self.claims[-1 - pick % len(self.claims)]
+        self.release(claim)
+        for worker, slate in enumerate(self.workers):
+            if slate.worker_id == claim.worker_id:
+                self._claim(worker, 3, False)
+
     def abort(self, claim: Claim) -> None:
         job = self.model.get(claim.job_id)
         allowed = job is not None and job.asked
         if self._report(claim, lambda: abort(self.engine, claim, now=self.now), allowed=allowed):
             self.model[claim.job_id].rest(State.CANCELLED, self.now)
 
-    @rule(job_id=jobs)
     def cancel(self, job_id: int) -> None:
         job = self.model.get(job_id)
         touched = self.engine.cancel([job_id], reason="unwanted", now=self.now)
@@ -209,7 +233,6 @@ class LifeOfJobs(RuleBasedStateMachine):
         else:
             job.rest(State.CANCELLED, self.now)
 
-    @rule(job_id=jobs)
     def requeue(self, job_id: int) -> None:
         job = self.model.get(job_id)
         moved = self.engine.requeue([job_id], now=self.now)
@@ -220,7 +243,6 @@ class LifeOfJobs(RuleBasedStateMachine):
             job.asked, job.run_at = False, self.now
             job.rest(State.READY, self.now)
 
-    @rule(job_id=jobs, delay=DELAYS)
     def reschedule(self, job_id: int, delay: int) -> None:
         job = self.model.get(job_id)
         moved = move(self.engine, job_id, run_at=self.now + delay, now=self.now)
@@ -303,8 +325,8 @@ def test_random_lives_go_as_the_model_says(open_fresh: OpenFresh) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=60,
-            stateful_step_count=40,
+            max_examples=100,
+            stateful_step_count=50,
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),

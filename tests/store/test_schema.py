@@ -162,9 +162,11 @@ def test_a_newer_schema_is_refused_untouched(made: Path) -> None:
     assert_refused_untouched(made, SchemaTooNew)
 
 
-@pytest.mark.parametrize("change", ["value = ''", "value = 'one'", "value = '0'", "value = '-1'", "key = 'other'"])
+@pytest.mark.parametrize(
+    "change", ["SET value = ''", "SET value = 'one'", "SET value = '0'", "SET value = '-1'", "SET key = 'other'"]
+)
 def test_a_file_that_does_not_tell_its_version_is_refused_untouched(made: Path, change: str) -> None:
-    alter(made, "UPDATE liteq_meta SET " + change)
+    alter(made, f"UPDATE liteq_meta {change}")
 
     assert_refused_untouched(made, StorageError)
 

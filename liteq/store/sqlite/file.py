@@ -9,11 +9,12 @@ from pathlib import Path
 from liteq.errors import DiskFull, LiteqError
 from liteq.store.sqlite import schema
 from liteq.store.sqlite.checkpoint import Checkpointer
-from liteq.store.sqlite.connection import Bindings, Row, connect, wait_when_busy, write_ahead
+from liteq.store.sqlite.connection import Bindings, Connection, Row, connect, wait_when_busy, write_ahead
 from liteq.store.sqlite.guards import check_filesystem, check_path, create_private
 from liteq.store.sqlite.one_library import claim_inode, release_inode
+from liteq.store.sqlite.shared_commit import SharedCommit
 from liteq.store.sqlite.sidecar import Sidecar
-from liteq.store.sqlite.writer import Inside, SharedCommit, Writer
+from liteq.store.sqlite.writer import Inside, Writer
 
 BUSY_TIMEOUT_MS = 10_000
 KEPT_FOR_DRAINING = 8 * 1024 * 1024
@@ -50,8 +51,10 @@ class JobFile:
         self.sidecar.open()
         self._reading = threading.Lock()
         self._closed = False
+        opened: list[Connection] = []
         try:
             connection = connect(self.path)
+            opened.append(connection)
             wait_when_busy(connection, busy_timeout_ms)
             if not known:
                 # Only a file without tables can still be taught to give pages back.
@@ -67,9 +70,12 @@ class JobFile:
             )
             self._bring_up_to_date(shared=shared)
             self._reader = connect(self.path)
+            opened.append(self._reader)
             self._reader.plain("PRAGMA query_only = 1")
             wait_when_busy(self._reader, busy_timeout_ms)
         except BaseException:
+            for connection in opened:
+                connection.close()
             self.sidecar.close()
             raise
         self.checkpointer = Checkpointer(self.path, self.writer)
@@ -125,13 +131,9 @@ class JobFile:
     def refuse_when_nearly_full(self) -> None:
         """Keep the last free megabytes for draining: what is queued must be able to leave a full disk."""
         try:
-            try:
             disk = os.statvfs(self.path)
         except FileNotFoundError:
             # The write that follows finds out that the file was moved, and says so.
-            return
-        except OSError:
-            # The file was moved, or cannot be reached: the write itself knows the right words for that.
             return
         if disk.f_bavail * disk.f_frsize < KEPT_FOR_DRAINING:
             raise DiskFull("less than 8 MiB are free on the disk; they are kept for running what is queued")

@@ -2,12 +2,10 @@
 
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import get_ident
-from typing import Generic, TypeVar
 
 import apsw
 
@@ -16,8 +14,6 @@ from liteq.store.sqlite.connection import Connection
 from liteq.store.sqlite.one_library import forks
 from liteq.store.sqlite.platform import writer_pid
 from liteq.store.sqlite.sidecar import Sidecar
-
-T = TypeVar("T")
 
 _SYNCHRONOUS = {True: "PRAGMA synchronous = FULL", False: "PRAGMA synchronous = NORMAL"}
 
@@ -159,94 +155,3 @@ class Writer:
     def _note_wal(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
         self.wal_pages = pages
         return 0
-
-
-class _Ticket(Generic[T]):
-    """One thread's verb on its way through a shared commit."""
-
-    __slots__ = ("_error", "_value", "served", "turn", "verb")
-
-    def __init__(self, verb: Callable[[], T]) -> None:
-        self.verb = verb
-        self.served = False
-        self.turn = threading.Lock()
-        self.turn.acquire()
-        self._error: BaseException | None = None
-        self._value: T | None = None
-
-    def run(self) -> None:
-        self._value = self.verb()
-
-    def fail(self, error: BaseException) -> None:
-        self._error = error
-
-    def outcome(self) -> T:
-        if self._error is not None:
-            raise self._error
-        return self._value  # type: ignore[return-value]  # set by run, which precedes every outcome
-
-
-class SharedCommit:
-    """Lets the writes of concurrent threads share a commit, and so an fsync.
-
-    The first comer leads: it runs everybody's verb in its own transaction, each under a savepoint, and
-    commits once. Who comes meanwhile waits, and one of those leads the next, as in LevelDB's write queue.
-    """
-
-    def __init__(self, writer: Writer, inside: Inside) -> None:
-        self._writer = writer
-        self._inside = inside
-        self._mutex = threading.Lock()
-        self._waiting: deque[_Ticket[object]] = deque()
-        self._led = False
-
-    def run(self, verb: Callable[[], T]) -> T:
-        """Run the verb in a commit of this thread's or another's; return when that is on the disk."""
-        if self._writer.holds():
-            return verb()
-        # Asked before the queue: in a forked child its leader may be a thread that does not exist.
-        self._writer.refuse_fork()
-        ticket = _Ticket(verb)
-        with self._inside:
-            with self._mutex:
-                self._waiting.append(ticket)  # type: ignore[arg-type]  # its value goes back to this thread alone
-                leads = not self._led
-                self._led = True
-            if not leads:
-                ticket.turn.acquire()
-            if not ticket.served:
-                self._lead()
-        return ticket.outcome()
-
-    def _lead(self) -> None:
-        with self._mutex:
-            party = list(self._waiting)
-            self._waiting.clear()
-        try:
-            with self._writer.transaction():
-                self._run_all(party)
-        except BaseException as error:  # noqa: BLE001  each of the party raises it in its own thread
-            for ticket in party:
-                ticket.fail(error)
-        for ticket in party:
-            ticket.served = True
-            ticket.turn.release()
-        with self._mutex:
-            if self._waiting:
-                self._waiting[0].turn.release()
-            else:
-                self._led = False
-
-    def _run_all(self, party: list[_Ticket[object]]) -> None:
-        if len(party) == 1:
-            party[0].run()
-            return
-        plain = self._writer.connection.plain
-        for ticket in party:
-            plain("SAVEPOINT shared")
-            try:
-                ticket.run()
-            except Exception as error:  # noqa: BLE001  whatever it is, it belongs to that thread alone
-                plain("ROLLBACK TO shared")
-                ticket.fail(error)
-            plain("RELEASE shared")

@@ -1,0 +1,52 @@
+"""``python -m benchmarks [NAME ...] [--rounds N] [--quick] [--folder DIR] [--json PATH]``."""
+
+import argparse
+import os
+import platform
+from pathlib import Path
+
+import apsw
+import msgspec
+
+from benchmarks import drain, enqueue, latency, raw
+from benchmarks.harness import Plan, Table
+
+QUESTIONS = {"raw": raw.measure, "enqueue": enqueue.measure, "drain": drain.measure, "latency": latency.measure}
+DEFAULT_FOLDER = Path("/var/tmp")  # noqa: S108  a fresh folder of its own is made in it, on a real disk
+
+
+def machine() -> dict[str, str]:
+    """Give what the figures depend on, and nothing that names the machine."""
+    return {
+        "cores": str(os.cpu_count()),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "apsw": apsw.apsw_version(),
+        "sqlite": apsw.sqlite_lib_version(),
+    }
+
+
+def main() -> None:
+    """Measure what was asked for and print it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure liteq beside raw apsw.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(QUESTIONS)}; all without one")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="few jobs: to see that it runs, not for figures")
+    parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="where the files lie: the disk to measure")
+    parser.add_argument("--json", type=Path, help="write the figures there too")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(QUESTIONS):
+        parser.error(f"no such question: {', '.join(sorted(unknown))}")
+    plan = Plan(options.folder, max(1, options.rounds), options.quick)
+    print(", ".join(f"{name} {value}" for name, value in machine().items()))
+    tables: list[Table] = []
+    for name in options.names or QUESTIONS:
+        for table in QUESTIONS[name](plan):
+            print(f"\n{table.text()}", flush=True)
+            tables.append(table)
+    if options.json:
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode({"machine": machine(), "tables": tables})))
+
+
+if __name__ == "__main__":
+    main()

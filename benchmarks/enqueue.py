@@ -1,0 +1,72 @@
+"""How fast do jobs get in: one by one, a thousand at a time, and from four threads at once?"""
+
+from functools import partial
+from pathlib import Path
+from threading import Thread
+
+from benchmarks import raw
+from benchmarks.harness import Case, Plan, Sample, Table, compare, each, timed
+from benchmarks.jobs import Durability, Jobs, declare
+
+THREADS = 4
+BATCH = 1_000
+
+
+def singly(path: Path, durability: Durability, jobs: int) -> Sample:
+    """Enqueue each job by a call of its own."""
+    found, sample = _opened(path, durability), Sample(jobs=jobs)
+    with timed(sample):
+        each(sample, found.noop.enqueue)
+    found.app.close()
+    return sample
+
+
+def together(path: Path, durability: Durability, jobs: int) -> Sample:
+    """Enqueue a thousand jobs by each call."""
+    found, sample = _opened(path, durability), Sample(jobs=jobs)
+    with timed(sample):
+        for _ in range(jobs // BATCH):
+            found.app.enqueue_many(found.noop.call() for _ in range(BATCH))
+    found.app.close()
+    return sample
+
+
+def by_threads(path: Path, durability: Durability, jobs: int) -> Sample:
+    """Enqueue each job by a call of its own, from four threads."""
+    found, sample = _opened(path, durability), Sample(jobs=jobs)
+    parts = [Sample(jobs=jobs // THREADS) for _ in range(THREADS)]
+    threads = [Thread(target=each, args=(part, found.noop.enqueue)) for part in parts]
+    with timed(sample):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    sample.each_ns = [length for part in parts for length in part.each_ns]
+    assert len(sample.each_ns) == jobs
+    found.app.close()
+    return sample
+
+
+def measure(plan: Plan) -> list[Table]:
+    """Give the rates of enqueueing beside raw inserts."""
+    found = raw.cases("raw insert, one a commit", raw.insert_singly, plan, slow=True)
+    found += raw.cases("raw insert, 1,000 a commit", raw.insert_together, plan, slow=False)
+    full, normal = plan.size(500, 100), plan.size(5_000, 1_000)
+    for kind, jobs in (("full", full), ("normal", normal)):
+        found.append(_case("enqueue, one a call", kind, singly, jobs, "raw insert, one a commit"))
+    for kind in raw.BOTH:
+        many = plan.size(20_000, 3_000)
+        found.append(_case("enqueue_many, 1,000 a call", kind, together, many, "raw insert, 1,000 a commit"))
+    found.append(_case("enqueue, 4 threads", "full", by_threads, 4 * full, "raw insert, one a commit"))
+    return [compare("enqueue", plan, found)]
+
+
+def _case(label: str, kind: str, run: "partial[Sample] | object", jobs: int, beside: str) -> Case:
+    return Case(label, kind, partial(run, durability=kind, jobs=jobs), f"{beside} {kind}")  # type: ignore[arg-type]
+
+
+def _opened(path: Path, durability: Durability) -> Jobs:
+    """Open the file before the clock runs."""
+    found = declare(path, durability)
+    found.noop.enqueue()
+    return found

@@ -1,0 +1,75 @@
+"""Starts a measured worker process, stops it, and knows its memory and CPU time."""
+
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from benchmarks.jobs import Durability
+
+ROOT = Path(__file__).parent.parent
+STOP_TIMEOUT_S = 30
+
+
+class WorkerProcess:
+    """One running worker."""
+
+    def __init__(self, path: Path, durability: Durability, *, burst: bool = False) -> None:
+        argv = [sys.executable, "-m", "benchmarks.worker", str(path), durability, *(["--burst"] if burst else [])]
+        self._child = subprocess.Popen(argv, cwd=ROOT)
+        self._process = psutil.Process(self._child.pid)
+        self.peak_rss = 0
+        """The highest resident size seen so far, bytes."""
+
+    def look(self) -> None:
+        """Note the memory in use; where the kernel remembers the peak, that."""
+        with suppress(psutil.Error, OSError):
+            self.peak_rss = max(self.peak_rss, self._process.memory_info().rss, _peak(self._child.pid))
+
+    def cpu_s(self) -> float:
+        """Give the CPU seconds used so far."""
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until it has ended by itself, noting its memory. Raises CalledProcessError if it failed."""
+        waited = 0.0
+        while waited < timeout_s:
+            self.look()
+            with suppress(subprocess.TimeoutExpired):
+                if self._child.wait(0.005):
+                    raise subprocess.CalledProcessError(self._child.returncode, "worker")
+                return
+            waited += 0.005
+        raise TimeoutError(f"the worker still runs after {timeout_s} s")
+
+    def stop(self) -> None:
+        """Stop it gently, by force if that takes too long."""
+        self.look()
+        self._child.terminate()
+        try:
+            self._child.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+
+
+@contextmanager
+def worker_process(path: Path, durability: Durability) -> Generator[WorkerProcess]:
+    """Run a worker beside the block."""
+    worker = WorkerProcess(path, durability)
+    try:
+        yield worker
+    finally:
+        worker.stop()
+
+
+def _peak(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        return 0
+    fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    return int(fields.get("VmHWM", "0 kB").split()[0]) * 1024

@@ -1,0 +1,166 @@
+"""``liteq enqueue``: jobs of a task, one from the words given or many from standard input."""
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, BinaryIO, cast
+
+import msgspec
+import typer
+
+from liteq.app import Liteq
+from liteq.command import COMMAND_TASK
+from liteq.errors import InvalidOption, LiteqError, UnknownTask
+from liteq.model.names import shown
+from liteq.task import Call
+from liteq_cli import options, output
+from liteq_cli.commands.waiting import wait_for
+from liteq_cli.exits import Code, Refused
+from liteq_cli.target import opened, session
+
+AT_ONCE = 1_000
+LONGEST_LINE = 64 * 1024 * 1024
+
+
+def enqueue(
+    context: typer.Context,
+    *,
+    task: Annotated[str, typer.Argument(help="The task's name.", show_default=False)],
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(help="key=text, key:=JSON, or - to read JSON objects from stdin.", metavar="[KEY=VALUE]..."),
+    ] = None,
+    args: Annotated[str | None, typer.Option(help="All arguments as a JSON object or array.", metavar="JSON")] = None,
+    queue: options.ToQueue = None,
+    priority: options.PriorityWord = None,
+    delay: options.In = None,
+    at: options.At = None,
+    unique_key: options.UniqueKey = None,
+    tag: options.Tags = None,
+    time_limit: options.TimeLimit = None,
+    wait: options.Wait = False,
+    timeout: options.Timeout = None,
+) -> None:
+    """Put a job in the queue and print its id.
+
+    The arguments are checked against the task before anything is written. With - each line of standard input is the
+    arguments of one job, as a JSON object; 1,000 are committed at once.
+    """
+    settings = options.settings_of(
+        queue=queue,
+        priority=priority,
+        delay=delay,
+        at=at,
+        unique_key=unique_key,
+        tags=tag,
+        time_limit=time_limit,
+    )
+    given = session(context)
+    if given.app_setting.value is None:
+        raise Refused("which app declares the task is not known", hint="--app module:attribute, or LITEQ_APP")
+    app = opened(context, create=True)
+    _check_task(app, task)
+    if words == ["-"]:
+        if wait or args is not None:
+            raise Refused("- goes neither with --args nor with --wait")
+        many(app, lambda line: _call_of_line(app, task, line, settings), as_json=given.as_json)
+        return
+    positional, named = _arguments(words or [], args)
+    job = app.enqueue(app.call(task, *positional, **named), **cast("Any", settings))
+    finish(app, job.id, answer=job.answer, wait=wait, timeout=timeout, as_json=given.as_json)
+
+
+def finish(app: Liteq, job_id: int, *, answer: str, wait: bool, timeout: str | None, as_json: bool) -> None:
+    """Print what was enqueued and, if asked, wait for it."""
+    if timeout is not None and not wait:
+        raise Refused("--timeout goes with --wait")
+    if not as_json:
+        output.say(str(job_id))
+    elif not wait:
+        output.document({"id": job_id, "answer": answer})
+    sys.stdout.flush()
+    if wait:
+        wait_for(app, [job_id], timeout=timeout, as_json=as_json, quiet=True)
+
+
+def many(app: Liteq, read: Callable[[bytes], Call[Any]], *, as_json: bool) -> None:
+    """Enqueue a job for each line of standard input, 1,000 in one commit, and print how many.
+
+    Raises Refused for the first bad line, naming it; the full thousands before it stay.
+    """
+    stored = 0
+    calls: list[Call[Any]] = []
+    number = 0
+    try:
+        for number, line in enumerate(_lines(sys.stdin.buffer), 1):
+            if not line.strip():
+                continue
+            calls.append(read(line))
+            if len(calls) == AT_ONCE:
+                stored += len(app.enqueue_many(calls))
+                calls = []
+    except (LiteqError, TypeError) as error:
+        kept = f"{stored} jobs from earlier lines were enqueued and stay" if stored else "nothing was enqueued"
+        raise Refused(f"line {number}: {error}", hint=kept, code=Code.USAGE) from error
+    if calls:
+        stored += len(app.enqueue_many(calls))
+    if as_json:
+        output.document({"enqueued": stored})
+    else:
+        output.say(str(stored))
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    while line := stream.readline(LONGEST_LINE + 1):
+        if len(line) > LONGEST_LINE:
+            raise InvalidOption(f"longer than {LONGEST_LINE} bytes")
+        yield line
+
+
+def _call_of_line(app: Liteq, task: str, line: bytes, settings: dict[str, Any]) -> Call[Any]:
+    positional, named = _from_json(line)
+    call = app.call(task, *positional, **named)
+    return call.using(**cast("Any", settings)) if settings else call
+
+
+def _check_task(app: Liteq, task: str) -> None:
+    if task == COMMAND_TASK:
+        raise Refused(f"{COMMAND_TASK} is enqueued by another command", hint="liteq exec -- COMMAND …")
+    try:
+        app.tasks[task]
+    except UnknownTask as error:
+        names = sorted(definition.name for definition in app.tasks if definition.name != COMMAND_TASK)
+        known = ", ".join(names[:8]) + (" …" if len(names) > 8 else "")
+        raise Refused(str(error), hint=f"known are {known}" if names else None, code=Code.NOT_FOUND) from error
+
+
+def _arguments(words: list[str], args: str | None) -> tuple[list[Any], dict[str, Any]]:
+    positional, named = ([], {}) if args is None else _from_json(args.encode("utf-8", "surrogateescape"))
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise Refused(f"{shown(word)} is no argument", hint="key=value passes text, key:=5 passes JSON")
+        is_json = name.endswith(":")
+        name = name.removesuffix(":")
+        if name in named:
+            raise Refused(f"{shown(name)} was given twice")
+        named[name] = _value(name, value) if is_json else value
+    return positional, named
+
+
+def _value(name: str, text: str) -> Any:
+    try:
+        return msgspec.json.decode(text.encode("utf-8", "surrogateescape"))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(f"{shown(name)} is no JSON: {error}", hint='a JSON text has quotes: key:=\'"text"\'') from error
+
+
+def _from_json(text: bytes) -> tuple[list[Any], dict[str, Any]]:
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidOption(f"arguments are no JSON: {error}") from error
+    if isinstance(value, dict):
+        return [], cast("dict[str, Any]", value)
+    if isinstance(value, list):
+        return cast("list[Any]", value), {}
+    raise InvalidOption("arguments must be a JSON object or array")

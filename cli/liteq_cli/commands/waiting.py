@@ -1,0 +1,80 @@
+"""Waits for jobs, with a progress bar on a terminal. Shared by ``job wait`` and ``--wait``."""
+
+import sys
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+
+import typer
+
+from liteq.app import Liteq
+from liteq.errors import WaitTimeout
+from liteq.job import Job, to_plain
+from liteq.model.transitions import FINISHED, State
+from liteq_cli import output
+from liteq_cli.exits import Code
+from liteq_cli.times import parse_duration
+
+LOOK_EVERY_S = 0.5
+Advance = Callable[[int, str], None]
+
+
+def wait_for(app: Liteq, job_ids: Sequence[int], *, timeout: str | None, as_json: bool, quiet: bool = False) -> None:
+    """Wait until all have finished and print how they did; ends the command unless all completed.
+
+    Raises WaitTimeout when the time is over first.
+    """
+    limit = None if timeout is None else parse_duration(timeout).total_seconds()
+    jobs = [app.get_job(job_id) for job_id in dict.fromkeys(job_ids)]
+    begun = app.clock.monotonic_ms()
+    with _bar(len(jobs)) as advance:
+        for done, job in enumerate(jobs):
+            while job.refresh().state not in FINISHED:
+                advance(done, f"job {job.id} {job.state.word}")
+                left = LOOK_EVERY_S
+                if limit is not None:
+                    left = limit - (app.clock.monotonic_ms() - begun) / 1000
+                    if left <= 0:
+                        raise WaitTimeout(f"job {job.id} is still {job.state.word} after {limit:g} s")
+                _wait_a_little(job, min(left, LOOK_EVERY_S))
+        advance(len(jobs), "done")
+    _report(jobs, as_json=as_json, quiet=quiet)
+    if any(job.state is not State.COMPLETED for job in jobs):
+        raise typer.Exit(Code.FAILED)
+
+
+def _wait_a_little(job: Job[object], seconds: float) -> None:
+    try:
+        job.wait(seconds)
+    except WaitTimeout:
+        return
+
+
+def _report(jobs: list[Job[object]], *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        output.document({"jobs": [to_plain(job.record) for job in jobs]})
+        return
+    for job in jobs:
+        ending = f"{job.id} {job.state.word}" + (f": {output.clean(job.reason, limit=200)}" if job.reason else "")
+        if not quiet:
+            output.say(ending)
+        elif job.state is not State.COMPLETED:
+            output.note(ending)
+
+
+@contextmanager
+def _bar(total: int) -> Generator[Advance]:
+    if not output.is_rich(sys.stderr):
+        yield lambda _done, _text: None
+        return
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    columns = (
+        SpinnerColumn(),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=output.console(to_stderr=True), transient=True) as progress:
+        bar = progress.add_task("", total=total)
+        yield lambda done, text: progress.update(bar, completed=done, description=text)

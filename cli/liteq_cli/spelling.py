@@ -1,0 +1,46 @@
+"""How the words after ``liteq`` are read: global options stand anywhere, and ``a:b`` is ``a b``."""
+
+from collections.abc import Sequence
+
+_FLAGS = frozenset({"--json", "--debug"})
+_VALUED = frozenset({"--file", "-f", "--app"})
+_GROUPS = frozenset({"job", "dead", "queue"})
+EXEC_FLAGS = frozenset({"--wait", "--help"})
+"""Options of ``exec`` without a value: they are needed to see where its command begins."""
+
+
+def in_order(words: Sequence[str]) -> list[str]:
+    """Give the words with the global options in front; what follows ``--``, or ``exec``'s command, stays as it is."""
+    globals_: list[str] = []
+    rest: list[str] = []
+    todo = list(words)
+    command: str | None = None
+    while todo:
+        word = todo.pop(0)
+        if word == "--":
+            return globals_ + rest + [word, *todo]
+        if word in _FLAGS or word.startswith(("--file=", "--app=")) or _is_short_file(word):
+            globals_.append(word)
+        elif word in _VALUED:
+            globals_ += [word, *todo[:1]]
+            del todo[:1]
+        elif command is None and not word.startswith("-"):
+            command, *more = _split(word)
+            rest += [command, *more]
+        elif command == "exec" and (word == "-" or not word.startswith("-")):
+            return globals_ + rest + ["--", word, *todo]
+        else:
+            rest.append(word)
+            if command == "exec" and word not in EXEC_FLAGS and "=" not in word:
+                rest += todo[:1]
+                del todo[:1]
+    return globals_ + rest
+
+
+def _is_short_file(word: str) -> bool:
+    return word.startswith("-f") and len(word) > len("-f")
+
+
+def _split(word: str) -> list[str]:
+    group, colon, verb = word.partition(":")
+    return [group, verb] if colon and group in _GROUPS and verb else [word]

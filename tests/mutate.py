@@ -1,0 +1,387 @@
+"""Small faults, written by hand, each of which must fail a test: ``python -m tests.mutate``.
+
+A test that passes with the fence removed proves nothing. Works on a copy of the project, never in place.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+ROOT = Path(__file__).parents[1]
+AT_ONCE = 2
+TIMEOUT_S = 180
+NOT_COPIED = shutil.ignore_patterns(".venv", ".git", ".*_cache", "__pycache__", ".hypothesis", "dist", "build", "*.db*")
+
+SQL = "liteq/store/sqlite/sql/job.sql"
+STORE = "liteq/store/sqlite"
+
+VERBS = "tests/engine/test_every_verb.py"
+CLAIM = "tests/engine/test_claim.py"
+ENQUEUE = "tests/engine/test_enqueue.py"
+REPORT = "tests/engine/test_report.py"
+HANDLE = "tests/engine/test_handle.py"
+EXPIRE = "tests/engine/test_expire.py"
+ASK = "tests/engine/test_ask.py"
+TRANSACTION = "tests/engine/test_transaction.py"
+MACHINE = "tests/engine/test_machine.py"
+SCHEMA = "tests/store/test_schema.py"
+STATEMENTS = "tests/store/test_statements.py"
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """One edit, and the test files of which at least one test must fail.
+
+    ``within`` names the statement or function where ``old`` is looked for; there it must stand exactly once.
+    """
+
+    name: str
+    path: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+    within: str = ""
+
+
+FAULTS = (
+    Fault(
+        name="complete is not fenced by the attempt",
+        path=SQL,
+        within="-- name: complete\n",
+        old="  AND attempt = :attempt\n",
+        new="  AND :attempt > 0\n",
+        tests=(VERBS,),
+    ),
+    Fault(
+        name="complete is not fenced by the attempt (the machine alone must see it)",
+        path=SQL,
+        within="-- name: complete\n",
+        old="  AND attempt = :attempt\n",
+        new="  AND :attempt > 0\n",
+        tests=(MACHINE,),
+    ),
+    Fault(
+        name="complete is not fenced by the owner",
+        path=SQL,
+        within="-- name: complete\n",
+        old="  AND owner = :worker_id\n",
+        new="  AND :worker_id > 0\n",
+        tests=(VERBS,),
+    ),
+    Fault(
+        name="retry is not fenced by the attempt",
+        path=SQL,
+        within="-- name: retry\n",
+        old="  AND attempt = :attempt\n",
+        new="  AND :attempt > 0\n",
+        tests=(VERBS,),
+    ),
+    Fault(
+        name="retry overdraws the budget",
+        path=SQL,
+        within="-- name: retry\n",
+        old="failures + 1 < max_failures",
+        new="failures < max_failures",
+        tests=(CLAIM,),
+    ),
+    Fault(
+        name="promotion is a millisecond late",
+        path=SQL,
+        within="-- name: promote\n",
+        old="run_at <= :now",
+        new="run_at < :now",
+        tests=(CLAIM,),
+    ),
+    Fault(
+        name="lower priorities go first",
+        path=SQL,
+        within="-- name: lane_heads\n",
+        old="priority DESC",
+        new="priority",
+        tests=(CLAIM,),
+    ),
+    Fault(
+        name="lanes are merged without priority",
+        path=f"{STORE}/claiming.py",
+        old="return list(islice(merge(*lanes), limit))",
+        new="return list(islice(merge(*lanes, key=lambda head: head[1:]), limit))",
+        tests=(CLAIM,),
+    ),
+    Fault(
+        name="paused queues are claimed from",
+        path=f"{STORE}/claiming.py",
+        old=" and queue not in paused",
+        new=" and (queue not in paused or True)",
+        tests=(CLAIM,),
+    ),
+    Fault(
+        name="an idle claim takes the write lock",
+        path=f"{STORE}/claiming.py",
+        old="if not heads and not self._due(now):",
+        new="if not heads and now < 0:",
+        tests=(CLAIM,),
+    ),
+    Fault(
+        name="a claim takes what rivals took meanwhile",
+        path=SQL,
+        within="-- name: claim\n",
+        old="  AND state = @ready\n",
+        new="  AND state IN (@ready, @running)\n",
+        tests=(CLAIM,),
+    ),
+    Fault(
+        name="a claim does not raise the attempt",
+        path=SQL,
+        within="-- name: claim\n",
+        old="attempt     = attempt + 1",
+        new="attempt     = max(attempt, 1)",
+        tests=(MACHINE,),
+    ),
+    Fault(
+        name="unique keys are not unique",
+        path=f"{STORE}/migrations/0001.sql",
+        old="CREATE UNIQUE INDEX liteq_job_unique",
+        new="CREATE INDEX liteq_job_unique",
+        tests=(SCHEMA,),
+    ),
+    Fault(
+        name="a period lapses a millisecond late",
+        path=SQL,
+        within="-- name: holder\n",
+        old="held_until <= :now",
+        new="held_until < :now",
+        tests=(ENQUEUE,),
+    ),
+    Fault(
+        name="a completed job keeps its key",
+        path=SQL,
+        within="-- name: complete\n",
+        old="iif(unique_scope <= 2, NULL, unique_slot)",
+        new="iif(unique_scope <= 1, NULL, unique_slot)",
+        tests=(ENQUEUE,),
+    ),
+    Fault(
+        name="a failed enqueue leaves its first half in a transaction",
+        path=f"{STORE}/file.py",
+        within="def all_or_none",
+        old='            plain("ROLLBACK TO verb")\n',
+        new="",
+        tests=(ENQUEUE,),
+    ),
+    Fault(
+        name="expire charges jobs that had not started",
+        path=f"{STORE}/staffing.py",
+        within="def _judge",
+        old="    if started is None:\n        return _Loss(State.READY, charge=False",
+        new="    if started is None:\n        return _Loss(State.READY, charge=True",
+        tests=(EXPIRE,),
+    ),
+    Fault(
+        name="expire robs the living",
+        path=f"{STORE}/staffing.py",
+        within="def expire",
+        old="if self.file.sidecar.is_dead(identity):",
+        new="if self.file.sidecar.is_dead(identity) or True:",
+        tests=(EXPIRE,),
+    ),
+    Fault(
+        name="poison gets one more chance",
+        path=f"{STORE}/staffing.py",
+        within="def _judge",
+        old="if crashes + 1 >= max_crashes:",
+        new="if crashes >= max_crashes:",
+        tests=(EXPIRE,),
+    ),
+    Fault(
+        name="expire forgets that a cancel was asked",
+        path=f"{STORE}/staffing.py",
+        old="cancel_as_asked(connection, [row[0] for row in jobs], now=now)",
+        new="cancel_as_asked(connection, [], now=now)",
+        tests=(EXPIRE,),
+    ),
+    Fault(
+        name="release counts a failure",
+        path=SQL,
+        within="-- name: release\n",
+        old="SET state      = @ready,\n",
+        new="SET state      = @ready, failures = failures + 1,\n",
+        tests=(REPORT,),
+    ),
+    Fault(
+        name="requeue keeps the spent budget",
+        path=SQL,
+        within="-- name: requeue\n",
+        old="    failures        = 0,\n",
+        new="",
+        tests=(HANDLE,),
+    ),
+    Fault(
+        name="cancel ends what runs",
+        path=SQL,
+        within="-- name: cancel\n",
+        old="AND state IN (@scheduled, @waiting, @blocked, @ready)",
+        new="AND state IN (@scheduled, @waiting, @blocked, @ready, @running)",
+        tests=(REPORT,),
+    ),
+    Fault(
+        name="abort needs no asking",
+        path=SQL,
+        within="-- name: abort\n",
+        old="  AND cancel_asked_at IS NOT NULL\n",
+        new="",
+        tests=(VERBS,),
+    ),
+    Fault(
+        name="delete removes what runs",
+        path=SQL,
+        within="-- name: delete\n",
+        old="  AND state <> @running\n",
+        new="",
+        tests=(HANDLE,),
+    ),
+    Fault(
+        name="prune takes live jobs",
+        path=SQL,
+        within="-- name: prunable\n",
+        old="  AND state IN (@completed, @cancelled)\n  AND finished_at < :finished_before\n",
+        new="  AND state <> @dead\n  AND coalesce(finished_at, 0) < :finished_before\n",
+        tests=(HANDLE,),
+    ),
+    Fault(
+        name="prune takes the dead",
+        path=SQL,
+        within="-- name: prunable\n",
+        old="(@completed, @cancelled)",
+        new="(@completed, @cancelled, @dead)",
+        tests=(VERBS,),
+    ),
+    Fault(
+        name="until is inclusive",
+        path=f"{STORE}/sql/query.sql",
+        within="-- name: ids_by_state\n",
+        old="enqueued_at < :until",
+        new="enqueued_at <= :until",
+        tests=(ASK,),
+    ),
+    Fault(
+        name="a moved file is written to",
+        path=f"{STORE}/writer.py",
+        old="if self.connection.file_moved():",
+        new="if self.connection.file_moved() and False:",
+        tests=(SCHEMA,),
+    ),
+    Fault(
+        name="commits are never synced",
+        path=f"{STORE}/writer.py",
+        old='True: "PRAGMA synchronous = FULL"',
+        new='True: "PRAGMA synchronous = NORMAL"',
+        tests=(SCHEMA,),
+    ),
+    Fault(
+        name="a forked child may write",
+        path=f"{STORE}/writer.py",
+        old="if os.getpid() != self._pid or forks() != self._forks:",
+        new="if os.getpid() == 0 and forks() != self._forks:",
+        tests=(SCHEMA,),
+    ),
+    Fault(
+        name="a failing verb keeps its half in the shared commit",
+        path=f"{STORE}/writer.py",
+        within="def _run_all",
+        old='                plain("ROLLBACK TO shared")\n',
+        new="",
+        tests=(TRANSACTION,),
+    ),
+    Fault(
+        name="a tampered schema is accepted",
+        path=f"{STORE}/schema.py",
+        within="def holds_liteq",
+        old="if ours != expected_objects(version):",
+        new="if not ours:",
+        tests=(SCHEMA,),
+    ),
+    Fault(
+        name="an index is gone",
+        path=f"{STORE}/migrations/0001.sql",
+        old="CREATE INDEX liteq_job_running ON liteq_job (owner) WHERE state = 5;\n",
+        new="",
+        tests=(STATEMENTS,),
+    ),
+)
+
+
+def broken(text: str, fault: Fault) -> str:
+    """Give the text with the fault in it. Raises ValueError unless the place is found exactly once."""
+    head, found, rest = text.partition(fault.within) if fault.within else ("", "", text)
+    if fault.within and not found:
+        raise ValueError(f"no {fault.within.strip()!r} in {fault.path}")
+    # A statement ends where the next begins, a function likewise.
+    ends = [rest.find(start) for start in ("\n-- name: ", "\ndef ", "\n    def ") if fault.within and start in rest]
+    end = min(ends, default=len(rest))
+    rest, tail = rest[:end], rest[end:]
+    if rest.count(fault.old) != 1:
+        raise ValueError(
+            f"{rest.count(fault.old)} places for {fault.old.strip()!r} in {fault.path} {fault.within.strip()}"
+        )
+    return head + found + rest.replace(fault.old, fault.new) + tail
+
+
+def try_out(fault: Fault) -> tuple[bool, str]:
+    """Plant the fault in a copy and run its tests there; give whether they caught it, and a line to print."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="liteq-mutate-") as folder:
+        copy = Path(folder) / "liteq"
+        shutil.copytree(ROOT, copy, ignore=NOT_COPIED)
+        target = copy / fault.path
+        try:
+            target.write_text(broken(target.read_text(encoding="utf-8"), fault), encoding="utf-8")
+        except ValueError as error:
+            return False, f"MISPLACED      {fault.name}: {error}"
+        verdict, caught = _verdict(copy, fault.tests)
+    return caught, f"{verdict:<9} {time.monotonic() - began:4.1f}s {fault.name}"
+
+
+def _verdict(copy: Path, tests: tuple[str, ...]) -> tuple[str, bool]:
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    # The copy comes before the editable install of the project itself.
+    paths = os.pathsep.join([str(copy), str(copy / "cli")])
+    try:
+        ended = subprocess.run(
+            command,
+            cwd=copy,
+            env=os.environ | {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return "caught", True
+    # 1: tests failed. Anything else but 0 is a run that told nothing.
+    if ended.returncode not in {0, 1}:
+        return f"BROKE {ended.returncode}: {ended.stdout[-300:]}{ended.stderr[-300:]}", False
+    return ("caught", True) if ended.returncode else ("SURVIVED", False)
+
+
+def main() -> int:
+    """Try every fault whose name holds the word given, all without one; 1 when any was not caught."""
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    chosen = [fault for fault in FAULTS if wanted in fault.name]
+    began, missed = time.monotonic(), 0
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for n, (caught, line) in enumerate(pool.map(try_out, chosen), 1):
+            missed += not caught
+            sys.stdout.write(f"{n:>2}/{len(chosen)} {line}\n")
+            sys.stdout.flush()
+    sys.stdout.write(f"{len(chosen) - missed} caught, {missed} not, in {time.monotonic() - began:.0f} s\n")
+    return 1 if missed or not chosen else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
