@@ -1,12 +1,11 @@
 """How fast does one worker get through jobs that do nothing: one slot, four threads, coroutines?"""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from benchmarks import raw
 from benchmarks.harness import Case, Plan, Sample, Table, compare, timed
-from benchmarks.jobs import Durability, declare
+from benchmarks.jobs import BOTH, Durability, declare, declare_coroutine
 
 
 def by_threads(path: Path, durability: Durability, jobs: int, threads: int) -> Sample:
@@ -23,7 +22,8 @@ def by_threads(path: Path, durability: Durability, jobs: int, threads: int) -> S
 def by_coroutines(path: Path, durability: Durability, jobs: int) -> Sample:
     """Run coroutine functions, a hundred at a time."""
     found, sample = declare(path, durability), Sample(jobs=jobs)
-    found.app.enqueue_many(found.async_noop.call() for _ in range(jobs))
+    task = declare_coroutine(found.app)
+    found.app.enqueue_many(task.call() for _ in range(jobs))
     with timed(sample):
         result = found.app.work(burst=True, coroutines=100)
     assert result.completed == jobs
@@ -33,15 +33,13 @@ def by_coroutines(path: Path, durability: Durability, jobs: int) -> Sample:
 
 def measure(plan: Plan) -> list[Table]:
     """Give the rates of a worker, its start and its last checkpoint included, beside a bare loop of claims."""
-    found = raw.cases("raw claim + outcome by 100", raw.drain, plan, slow=False)
-    jobs = plan.size(20_000, 3_000)
-    ways: dict[str, Callable[[Path, Durability, int], Sample]] = {
-        "worker, 1 slot": partial(by_threads, threads=1),
-        "worker, 4 threads": partial(by_threads, threads=4),
-        "worker, 100 coroutines": by_coroutines,
-    }
-    for label, run in ways.items():
-        for kind in raw.BOTH:
-            case = partial(run, durability=kind, jobs=jobs)
-            found.append(Case(label, kind, case, f"raw claim + outcome by 100 {kind}"))
+    bare = "raw claim + outcome by 100"
+    found = raw.cases(bare, raw.drain, plan, slow=False)
+    for kind in BOTH:
+        jobs = plan.size(20_000, 3_000)
+        found += [
+            Case("worker, 1 slot", kind, jobs, partial(by_threads, threads=1), bare),
+            Case("worker, 4 threads", kind, jobs, partial(by_threads, threads=4), bare),
+            Case("worker, 100 coroutines", kind, jobs, by_coroutines, bare),
+        ]
     return [compare("drain, jobs that do nothing, one worker", plan, found)]

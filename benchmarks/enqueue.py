@@ -1,6 +1,5 @@
 """How fast do jobs get in: one by one, a thousand at a time, and from four threads at once?"""
 
-from functools import partial
 from pathlib import Path
 from threading import Thread
 
@@ -49,20 +48,18 @@ def by_threads(path: Path, durability: Durability, jobs: int) -> Sample:
 
 def measure(plan: Plan) -> list[Table]:
     """Give the rates of enqueueing beside raw inserts."""
-    found = raw.cases("raw insert, one a commit", raw.insert_singly, plan, slow=True)
-    found += raw.cases("raw insert, 1,000 a commit", raw.insert_together, plan, slow=False)
-    full, normal = plan.size(500, 100), plan.size(5_000, 1_000)
-    for kind, jobs in (("full", full), ("normal", normal)):
-        found.append(_case("enqueue, one a call", kind, singly, jobs, "raw insert, one a commit"))
-    for kind in raw.BOTH:
-        many = plan.size(20_000, 3_000)
-        found.append(_case("enqueue_many, 1,000 a call", kind, together, many, "raw insert, 1,000 a commit"))
-    found.append(_case("enqueue, 4 threads", "full", by_threads, 4 * full, "raw insert, one a commit"))
+    one, thousand = "raw insert, one a commit", "raw insert, 1,000 a commit"
+    few, some, many = plan.size(1_000, 100), plan.size(5_000, 1_000), plan.size(20_000, 3_000)
+    found = raw.cases(one, raw.insert_singly, plan, slow=True)
+    found += raw.cases(thousand, raw.insert_together, plan, slow=False)
+    found += [
+        Case("enqueue, one a call", "full", few, singly, one),
+        Case("enqueue, one a call", "normal", some, singly, one),
+        Case("enqueue, 4 threads", "full", 4 * few, by_threads, one),
+        Case("enqueue_many, 1,000 a call", "full", many, together, thousand),
+        Case("enqueue_many, 1,000 a call", "normal", many, together, thousand),
+    ]
     return [compare("enqueue", plan, found)]
-
-
-def _case(label: str, kind: str, run: "partial[Sample] | object", jobs: int, beside: str) -> Case:
-    return Case(label, kind, partial(run, durability=kind, jobs=jobs), f"{beside} {kind}")  # type: ignore[arg-type]
 
 
 def _opened(path: Path, durability: Durability) -> Jobs:

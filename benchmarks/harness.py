@@ -10,6 +10,8 @@ from statistics import median
 
 import msgspec
 
+from benchmarks.jobs import Durability
+
 Cell = str | float | int | None
 Row = dict[str, Cell]
 
@@ -42,11 +44,12 @@ class Sample(msgspec.Struct, kw_only=True):
 
 
 class Case(msgspec.Struct, frozen=True):
-    """Something to run in each round; ``beside`` is the label and durability of the case it is compared with."""
+    """Something to run in each round; ``beside`` is the label of the case of the same durability to compare with."""
 
     label: str
-    durability: str
-    run: Callable[[Path], Sample]
+    durability: Durability
+    jobs: int
+    run: Callable[[Path, Durability, int], Sample]
     beside: str | None = None
 
 
@@ -102,9 +105,9 @@ def compare(title: str, plan: Plan, cases: Sequence[Case]) -> Table:
     for _ in range(plan.rounds):
         for case in cases:
             with plan.room() as room:
-                samples[case].append(case.run(room / "jobs.db"))
+                samples[case].append(case.run(room / "jobs.db", case.durability, case.jobs))
     by_name = {f"{case.label} {case.durability}": found for case, found in samples.items()}
-    rows = [_row(case, found, by_name.get(case.beside or "")) for case, found in samples.items()]
+    rows = [_row(case, found, by_name.get(f"{case.beside} {case.durability}")) for case, found in samples.items()]
     return Table(title=title, rounds=plan.rounds, load=(before, load()), rows=rows)
 
 

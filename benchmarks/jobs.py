@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from liteq import Liteq, Task
 
 Durability = Literal["full", "normal"]
+BOTH: tuple[Durability, ...] = ("full", "normal")
 
 
 class Jobs(NamedTuple):
@@ -14,7 +15,6 @@ class Jobs(NamedTuple):
 
     app: Liteq
     noop: Task[[], None]
-    async_noop: Task[[], None]
     stamp: Task[[], int]
 
 
@@ -26,12 +26,18 @@ def declare(path: Path, durability: Durability) -> Jobs:
     def noop() -> None:
         pass
 
-    @app.task(name="async_noop")
-    async def async_noop() -> None:
-        pass
-
     @app.task(name="stamp")
     def stamp() -> int:
         return time.time_ns()
 
-    return Jobs(app, noop, async_noop, stamp)
+    return Jobs(app, noop, stamp)
+
+
+def declare_coroutine(app: Liteq) -> Task[[], None]:
+    """Add a coroutine task; a worker has an event loop only if there is one."""
+
+    @app.task(name="async_noop")
+    async def async_noop() -> None:
+        pass
+
+    return async_noop

@@ -6,12 +6,11 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.harness import Plan, Row, Table, load, percentile
-from benchmarks.jobs import Durability, Jobs, declare
+from benchmarks.jobs import BOTH, Durability, Jobs, declare
 from benchmarks.process import WorkerProcess, worker_process
-from benchmarks.raw import BOTH
 
-PAUSE_S = (0.02, 0.08)
-"""Between two jobs, at random: the worker is idle again by then, and not in step with any clock."""
+PAUSE_S = (0.05, 0.5)
+"""Between two jobs, at random: long enough that the next commit does not hide a wake-up that was missed."""
 
 
 def pickups(found: Jobs, jobs: int) -> tuple[list[float], list[float]]:
@@ -38,30 +37,32 @@ def idle_cpu(worker: WorkerProcess, seconds: float) -> float:
 def measure(plan: Plan) -> list[Table]:
     """Give the latencies of each durability, the medians of the rounds, and the cost of idling."""
     before = load()
-    rows = [row for kind in BOTH for row in _rows(plan, kind)]
+    rows: list[Row] = []
+    for kind in BOTH:
+        with plan.room() as room:
+            rows += _rows(plan, room, kind)
+    with plan.room() as room:
+        rows += _rows(plan, room, "full", "--coroutines")
     return [Table(title="pickup by an idle worker process, ms", rounds=plan.rounds, load=(before, load()), rows=rows)]
 
 
-def _rows(plan: Plan, kind: Durability) -> list[Row]:
-    jobs = plan.size(150, 40)
-    rounds = []
-    with plan.room() as room:
-        with declare(room / "jobs.db", kind).app as app:
-            found = declare(Path(app.path), kind)
-            with worker_process(room / "jobs.db", kind) as worker:
-                found.stamp.enqueue().wait(30)
-                rounds = [pickups(found, jobs) for _ in range(plan.rounds)]
-                idle = idle_cpu(worker, plan.size(20, 5))
-            found.app.close()
+def _rows(plan: Plan, room: Path, kind: Durability, *flags: str) -> list[Row]:
+    jobs = plan.size(60, 15)
+    found = declare(room / "jobs.db", kind)
+    with found.app, worker_process(room / "jobs.db", kind, *flags) as worker:
+        found.stamp.enqueue().wait(30)
+        rounds = [pickups(found, jobs) for _ in range(plan.rounds)]
+        idle = idle_cpu(worker, plan.size(20, 5))
     sides = ("since before enqueue()", "since enqueue() returned")
-    return [_row(what, kind, [r[n] for r in rounds], idle) for n, what in enumerate(sides)]
+    return [_row(what, kind, flags, [r[n] for r in rounds], idle) for n, what in enumerate(sides)]
 
 
-def _row(what: str, kind: Durability, rounds: list[list[float]], idle: float) -> Row:
+def _row(what: str, kind: Durability, flags: tuple[str, ...], rounds: list[list[float]], idle: float) -> Row:
     p99 = [percentile(one, 99) for one in rounds]
     return {
         "what": what,
         "durability": kind,
+        "worker": "with an event loop" if flags else "functions only",
         "jobs": len(rounds[0]),
         "p50": median(percentile(one, 50) for one in rounds),
         "p99": median(p99),

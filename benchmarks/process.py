@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]  # it has no types of its own
 
 from benchmarks.jobs import Durability
 
@@ -17,8 +17,8 @@ STOP_TIMEOUT_S = 30
 class WorkerProcess:
     """One running worker."""
 
-    def __init__(self, path: Path, durability: Durability, *, burst: bool = False) -> None:
-        argv = [sys.executable, "-m", "benchmarks.worker", str(path), durability, *(["--burst"] if burst else [])]
+    def __init__(self, path: Path, durability: Durability, *flags: str) -> None:
+        argv = [sys.executable, "-m", "benchmarks.worker", str(path), durability, *flags]
         self._child = subprocess.Popen(argv, cwd=ROOT)
         self._process = psutil.Process(self._child.pid)
         self.peak_rss = 0
@@ -58,9 +58,9 @@ class WorkerProcess:
 
 
 @contextmanager
-def worker_process(path: Path, durability: Durability) -> Generator[WorkerProcess]:
+def worker_process(path: Path, durability: Durability, *flags: str) -> Generator[WorkerProcess]:
     """Run a worker beside the block."""
-    worker = WorkerProcess(path, durability)
+    worker = WorkerProcess(path, durability, *flags)
     try:
         yield worker
     finally:

@@ -359,6 +359,15 @@ class Liteq:
         return Claims(self.engine, self.clock, queues=queues, tasks=names, limit=limit, wait=wait)
 
 
+def _refuse_while_importing() -> None:
+    """Refuse to enqueue while a command imports the application: every worker would enqueue again."""
+    named = importing.get()
+    if named is not None:
+        raise InvalidOption(
+            f"{named} enqueues while it is imported; put that behind the line: if __name__ == '__main__':"
+        )
+
+
 def _checked_durability(value: str) -> Durability:
     if value not in {"full", "normal"}:
         raise InvalidOption(f"durability must be 'full' or 'normal', not {value[:40]!r}")

@@ -286,13 +286,13 @@ FAULTS = (
     Fault(
         name="a forked child may write",
         path=f"{STORE}/writer.py",
-        old="if os.getpid() != self._pid or forks() != self._forks:",
-        new="if os.getpid() == 0 and forks() != self._forks:",
+        old="return os.getpid() != self._pid or forks() != self._forks",
+        new="return os.getpid() == 0 and forks() != self._forks",
         tests=(SCHEMA,),
     ),
     Fault(
         name="a failing verb keeps its half in the shared commit",
-        path=f"{STORE}/writer.py",
+        path=f"{STORE}/shared_commit.py",
         within="def _run_all",
         old='                plain("ROLLBACK TO shared")\n',
         new="",
@@ -330,6 +330,14 @@ def broken(text: str, fault: Fault) -> str:
             f"{rest.count(fault.old)} places for {fault.old.strip()!r} in {fault.path} {fault.within.strip()}"
         )
     return head + found + rest.replace(fault.old, fault.new) + tail
+
+
+def sound(tests: tuple[str, ...]) -> bool:
+    """Tell whether the tests pass in a copy without a fault: else their failing proves nothing."""
+    with tempfile.TemporaryDirectory(prefix="liteq-mutate-") as folder:
+        copy = Path(folder) / "liteq"
+        shutil.copytree(ROOT, copy, ignore=NOT_COPIED)
+        return _verdict(copy, tests)[0] == "SURVIVED"
 
 
 def try_out(fault: Fault) -> tuple[bool, str]:
@@ -374,6 +382,9 @@ def main() -> int:
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     chosen = [fault for fault in FAULTS if wanted in fault.name]
     began, missed = time.monotonic(), 0
+    if not sound(tuple(sorted({test for fault in chosen for test in fault.tests}))):
+        sys.stdout.write("the tests fail without any fault; mend that first\n")
+        return 1
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for n, (caught, line) in enumerate(pool.map(try_out, chosen), 1):
             missed += not caught

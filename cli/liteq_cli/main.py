@@ -10,13 +10,17 @@ import typer
 
 import liteq
 from liteq_cli import output
-from liteq_cli.commands import config, dead, demo, enqueue, exec, init, job, queue, status, upkeep, work
+from liteq_cli.commands import config, dead, demo, enqueue, init, job, queue, shell, status, upkeep, work
 from liteq_cli.exits import Code, code_of, hint_of
 from liteq_cli.spelling import in_order
 from liteq_cli.target import Session
 
-EPILOG = "The options --file, --app, --json and --debug may stand anywhere. Exit codes: 0 done, 1 failed, 2 usage, "
-EPILOG += "3 not found, 4 degraded, 5 timed out, 69 unavailable, 75 busy, 130 interrupted."
+EPILOG = (
+    "The options --file, --app, --json and --debug may stand anywhere. Exit codes: 0 done, 1 failed, 2 usage, "
+    "3 not found, 4 degraded, 5 timed out, 69 unavailable, 75 busy, 130 interrupted."
+)
+
+_STDERR = 2
 
 app = typer.Typer(
     name="liteq",
@@ -24,7 +28,7 @@ app = typer.Typer(
     epilog=EPILOG,
     add_completion=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich" if output.is_rich(sys.stdout or sys.__stderr__) else None,
+    rich_markup_mode="rich" if output.is_rich(sys.stdout) else None,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 
@@ -58,7 +62,7 @@ def _globals(  # pyright: ignore[reportUnusedFunction]
 app.command("demo")(demo.demo)
 app.command("init")(init.init)
 app.command("enqueue")(enqueue.enqueue)
-app.command("exec", context_settings={"allow_interspersed_args": False})(exec.exec_)
+app.command("exec", context_settings={"allow_interspersed_args": False})(shell.exec_)
 app.command("work")(work.work)
 app.command("status")(status.status)
 app.add_typer(job.app, name="job")
@@ -142,12 +146,18 @@ def _explain_usage(error: Any) -> int:
 
 def _mend_streams() -> None:
     """Make both streams able to take any text: closed ones lead nowhere, odd encodings escape what they lack."""
-    for name in ("stdout", "stderr"):
+    # A number below 3 that is free would be given to the next file opened, and that is the file of jobs.
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(descriptor)
+    for number, name in ((1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]  it is None when it was closed
+        sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
 
 
 def _drop_output() -> None:

@@ -4,11 +4,14 @@ import json
 import os
 import shutil
 import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 import msgspec
 
+NARROWEST = 8
+GAP = 2
 _STYLES = {
     "completed": "green",
     "running": "cyan",
@@ -26,11 +29,12 @@ _STYLES = {
 
 
 class Column(msgspec.Struct, frozen=True):
-    """One column: its title, whether it holds numbers, and whether it may give way when the screen is narrow."""
+    """One column: its title; whether it holds numbers, gives way on a narrow screen, is left out if empty there."""
 
     title: str
     right: bool = False
     yields: bool = False
+    spare: bool = False
 
 
 def clean(value: object, *, limit: int | None = None) -> str:
@@ -46,8 +50,10 @@ def lines(text: str) -> list[str]:
     return [clean(line.expandtabs(4)) for line in text.splitlines()]
 
 
-def is_rich(stream: TextIO) -> bool:
+def is_rich(stream: TextIO | None) -> bool:
     """Tell whether tables with lines and colour go to the stream: a terminal, or FORCE_COLOR."""
+    if stream is None:
+        return False
     if os.environ.get("FORCE_COLOR"):
         return True
     return stream.isatty() and os.environ.get("TERM") != "dumb"
@@ -78,13 +84,17 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, title: st
         return
     if title:
         say(title)
-    widths = [max(len(column.title), *(len(row[at]) for row in body), 0) for at, column in enumerate(columns)]
+    widths = [max([_cells(column.title), *(_cells(row[at]) for row in body)]) for at, column in enumerate(columns)]
     for row in ([column.title.upper() for column in columns], *body):
         cells = [
-            cell.rjust(width) if column.right else cell.ljust(width)
-            for cell, width, column in zip(row, widths, columns, strict=True)
+            _padded(cell, wide, right=column.right) for cell, wide, column in zip(row, widths, columns, strict=True)
         ]
         say("  ".join(cells).rstrip())
+
+
+def _padded(cell: str, wide: int, *, right: bool) -> str:
+    gap = " " * (wide - _cells(cell))
+    return gap + cell if right else cell + gap
 
 
 def pairs(rows: Iterable[tuple[str, str]]) -> None:
@@ -107,30 +117,55 @@ def pairs(rows: Iterable[tuple[str, str]]) -> None:
 
 
 def rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, title: str | None = None) -> Any:
-    """Give the rows as rich draws them."""
+    """Give the rows as rich draws them, fitted to the screen."""
     from rich import box  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
+    shown = [at for at, column in enumerate(columns) if not column.spare or {row[at] for row in rows} - {"", "0"}]
     drawn = Table(
-        box=box.ROUNDED,
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
         title=title,
         title_justify="left",
         title_style="bold",
         header_style="bold",
         border_style="dim",
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
-    for column in columns:
+    widths = _fitted([columns[at] for at in shown], [[row[at] for at in shown] for row in rows])
+    for at, fitted in zip(shown, widths, strict=True):
+        column = columns[at]
         drawn.add_column(
             column.title,
             justify="right" if column.right else "left",
             no_wrap=True,
             overflow="ellipsis",
-            min_width=None if column.yields else max(len(column.title), *(len(r[columns.index(column)]) for r in rows)),
+            width=fitted,
         )
     for row in rows:
-        drawn.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+        drawn.add_row(*(Text(row[at], style=_STYLES.get(row[at], "")) for at in shown))
     return drawn
+
+
+def _fitted(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
+    """Give each column's width; those that yield give way, the widest first, until all fit on the screen."""
+    widths = [max([_cells(column.title), *(_cells(row[at]) for row in rows)]) for at, column in enumerate(columns)]
+    excess = sum(widths) + GAP * (len(columns) - 1) - width()
+    yielding = [at for at, column in enumerate(columns) if column.yields]
+    while excess > 0 and yielding:
+        widest = max(yielding, key=lambda at: widths[at])
+        if widths[widest] <= NARROWEST:
+            break
+        widths[widest] -= 1
+        excess -= 1
+    return widths
+
+
+def _cells(text: str) -> int:
+    """Give how many columns of the screen a text takes; wide characters take two."""
+    return len(text) + sum(unicodedata.east_asian_width(one) in "WF" for one in text if not one.isascii())
 
 
 def console(*, to_stderr: bool = False) -> Any:

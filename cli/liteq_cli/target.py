@@ -126,8 +126,14 @@ def read_table(path: Path) -> dict[str, str]:
     except (OSError, ValueError) as error:
         raise Refused(f"cannot read {str(path)!r}: {error}") from error
     tool = whole.get("tool")
-    table = cast("dict[str, Any]", tool).get("liteq", {}) if isinstance(tool, dict) else {}
+    table: Any = cast("dict[str, Any]", tool).get("liteq", {}) if isinstance(tool, dict) else {}
+    if not isinstance(table, dict):
+        raise Refused(f"[tool.liteq] in {str(path)!r} is no table")
+    return _checked(cast("dict[str, Any]", table), path)
+
+
+def _checked(table: dict[str, Any], path: Path) -> dict[str, str]:
     for name, value in table.items():
         if name not in PROJECT_KEYS or not isinstance(value, str):
             raise Refused(f"[tool.liteq] {name} in {str(path)!r} is not known; known are {', '.join(PROJECT_KEYS)}")
-    return cast("dict[str, str]", table)
+    return {name: str(value) for name, value in table.items()}

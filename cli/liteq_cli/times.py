@@ -57,7 +57,7 @@ def parse_past(text: str, *, now_ms: int) -> datetime:
 def span(ms: float | None) -> str:
     """Give a duration as a person reads it: ``840 ms``, ``12.4 s``, ``3 m 20 s``, ``2 h 5 m``, ``4 d 1 h``."""
     if ms is None:
-        return "–"
+        return "-"
     if ms < 1_000:
         return f"{ms:.0f} ms"
     if ms < 60_000:
@@ -71,19 +71,27 @@ def span(ms: float | None) -> str:
 
 
 def relative(at_ms: int | None, *, now_ms: int) -> str:
-    """Give an instant as seen from now: ``3 m 20 s ago`` or ``in 5 m``."""
+    """Give an instant as seen from now: ``3 m ago`` or ``in 5 m``."""
     if at_ms is None:
-        return "–"
+        return "-"
     distance = at_ms - now_ms
     if abs(distance) < 1_000:
         return "now"
-    return f"in {span(distance)}" if distance > 0 else f"{span(-distance)} ago"
+    text = _one_unit(abs(distance) // 1_000)
+    return f"in {text}" if distance > 0 else f"{text} ago"
+
+
+def _one_unit(seconds: int) -> str:
+    for size_s, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds >= size_s:
+            return f"{seconds // size_s} {unit}"
+    return f"{seconds} s"
 
 
 def local_time(at_ms: int | None) -> str:
     """Give an instant in the machine's own zone, with its offset."""
     if at_ms is None:
-        return "–"
+        return "-"
     return datetime.fromtimestamp(at_ms / 1000, tz=UTC).astimezone().isoformat(sep=" ", timespec="seconds")
 
 

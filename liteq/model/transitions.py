@@ -78,5 +78,5 @@ TRANSITIONS = (
     _row("requeue", FINISHED, State.READY),
     _row("reschedule", AT_REST, State.READY, State.SCHEDULED, State.WAITING, State.BLOCKED),
     _row("delete", AT_REST | FINISHED),
-    _row("prune", FINISHED),
+    _row("prune", {State.COMPLETED, State.CANCELLED}),
 )

@@ -55,7 +55,10 @@ class Watch(Protocol):
     """Waits for somebody's commit."""
 
     def wait(self, timeout_ms: int) -> bool:
-        """Return true as soon as something may have been committed or ``wake`` was called, false after the time."""
+        """Return true once somebody has committed since the last wait ended, or ``wake`` was called; else false.
+
+        What was committed can be seen when it returns.
+        """
         ...
 
     def wake(self) -> None:
@@ -223,12 +226,12 @@ class Engine(Protocol):
         """Give a new watch on other people's commits."""
         ...
 
-    def changed(self) -> bool:
-        """Tell whether anybody else committed since the last time this was asked. Cheap; for missed signals."""
-        ...
-
     def prune(self, *, finished_before: int, limit: int) -> int:
         """Remove at most ``limit`` completed and cancelled jobs that finished earlier; give how many."""
+        ...
+
+    def prune_metrics(self, *, before_minute: int) -> int:
+        """Remove the metrics of earlier minutes; give how many rows."""
         ...
 
     def tend(self) -> None:

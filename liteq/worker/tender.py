@@ -14,8 +14,11 @@ IDLE_TURN_MS = 250
 BEAT_EVERY_MS = 1_000
 LOOK_FOR_DEAD_MS = 250
 LOOK_FOR_CANCELS_MS = 250
+TEND_EVERY_MS = 5_000
 PRUNE_EVERY_MS = 5_000
 PRUNED_AT_ONCE = 500
+PRUNE_METRICS_EVERY_MS = 3_600_000
+KEEP_METRICS_MS = 30 * 24 * 3_600_000
 
 log = logging.getLogger("liteq.worker")
 
@@ -68,7 +71,8 @@ class Tender:
             self._pass_on_cancels()
         if self._is_due("dead", LOOK_FOR_DEAD_MS):
             self._take_from_dead()
-        self._desk.engine.tend()
+        if self._runner.runs or self._is_due("tend", TEND_EVERY_MS):
+            self._desk.engine.tend()
         if self._retention_ms is not None and self._is_due("prune", PRUNE_EVERY_MS):
             self._prune(self._retention_ms)
 
@@ -110,3 +114,6 @@ class Tender:
         pruned = self._desk.engine.prune(finished_before=before, limit=PRUNED_AT_ONCE)
         if pruned:
             log.debug("pruned %d finished jobs", pruned)
+        if self._is_due("metrics", PRUNE_METRICS_EVERY_MS):
+            oldest = self._desk.clock.now_ms() - KEEP_METRICS_MS
+            self._desk.engine.prune_metrics(before_minute=oldest // 60_000)

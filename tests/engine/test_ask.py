@@ -116,3 +116,13 @@ def test_facts_about_the_store(engine: Engine) -> None:
     assert facts.last_job_id == job_id
     assert facts.bytes > 0
     assert engine.check(full=True) == []
+
+
+def test_old_metrics_are_pruned_and_newer_ones_stay(engine: Engine) -> None:
+    complete(engine, claim_one(engine, job_id=enqueue_one(engine)))
+    rows = engine.metrics(since_minute=0)
+
+    kept = engine.prune_metrics(before_minute=rows[0].minute)
+    gone = engine.prune_metrics(before_minute=rows[0].minute + 1)
+
+    assert (kept, gone, engine.metrics(since_minute=0)) == (0, 1, [])

@@ -22,11 +22,11 @@ def test_jobs_are_claimed_by_priority_then_run_at_then_id_across_queues_and_task
     ids = [answer.job_id for answer in engine.enqueue(jobs, now=NOW)]
     wanted = sorted(zip(jobs, ids, strict=True), key=lambda one: (-one[0].priority, one[0].run_at, one[1]))
 
-    first = claim_some(engine, tasks=("one", "two"), limit=7)
-    rest = claim_some(engine, tasks=("one", "two"), limit=100)
+    taken = []
+    while some := claim_some(engine, tasks=("one", "two"), limit=5):
+        taken += some
 
-    assert len(first) == 7
-    assert [claim.job_id for claim in first + rest] == [job_id for _, job_id in wanted]
+    assert [claim.job_id for claim in taken] == [job_id for _, job_id in wanted]
 
 
 def test_a_claim_tells_all_that_the_worker_needs(engine: Engine) -> None:

@@ -100,8 +100,13 @@ class LifeOfJobs(RuleBasedStateMachine):
     @rule(pick=PICKS, verb=st.sampled_from(REPORTS), delay=DELAYS)
     def report(self, pick: int, verb: str, delay: int) -> None:
         """Report about any claim ever made, newest first: most of them are late."""
-        claim = self.claims[-1 - pick % len(self.claims)]
+        self._report_by(verb, self.claims[-1 - pick % len(self.claims)], delay)
+
+    def _report_by(self, verb: str, claim: Claim, delay: int) -> None:
         getattr(self, verb)(claim, **({"delay": delay} if verb in {"retry", "snooze"} else {}))
+
+    def _holds(self, claim: Claim) -> bool:
+        return claim.job_id in self.model and self.model[claim.job_id].holds(claim)
 
     @rule(pick=PICKS, verb=st.sampled_from(("cancel", "requeue", "reschedule")), delay=DELAYS)
     def handle(self, pick: int, verb: str, delay: int) -> None:
@@ -214,6 +219,9 @@ class LifeOfJobs(RuleBasedStateMachine):
         for worker, slate in enumerate(self.workers):
             if slate.worker_id == claim.worker_id:
                 self._claim(worker, 3, False)
+        if not self._holds(claim):
+            for verb in REPORTS:
+                self._report_by(verb, claim, 0)
 
     def abort(self, claim: Claim) -> None:
         job = self.model.get(claim.job_id)

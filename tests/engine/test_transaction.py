@@ -147,15 +147,18 @@ def test_threads_and_a_second_engine_write_at_once(engine: Engine, open_engine: 
     assert engine.check(full=True) == []
 
 
-def test_changed_tells_of_others_commits_only(engine: Engine, open_engine: OpenEngine) -> None:
+def test_a_commit_between_two_waits_is_told_by_the_second(engine: Engine, open_engine: OpenEngine) -> None:
     other = open_engine()
-    engine.changed()
-    assert not engine.changed()
+    watch = engine.watch()
+    try:
+        assert not watch.wait(0)
 
-    enqueue_one(other)
+        enqueue_one(other)
 
-    assert engine.changed()
-    assert not engine.changed()
+        assert watch.wait(0)
+        assert engine.count_jobs(EVERYTHING) == 1
+    finally:
+        watch.close()
 
 
 def test_a_watch_wakes_at_anothers_commit_and_when_told(engine: Engine, open_engine: OpenEngine) -> None:

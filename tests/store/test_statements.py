@@ -81,18 +81,12 @@ def test_the_exceptions_are_statements() -> None:
     assert set(SCANS) | set(SORTS) <= set(statements())
 
 
-NOT_YET_USED = {
-    "prune_metrics": "waits for retention of metrics",
-    "worker_identity": "waits for the supervisor",
-}
-
-
 def test_every_statement_is_used() -> None:
     code = "".join(path.read_text(encoding="utf-8") for path in (LITEQ / "store").rglob("*.py"))
     composed = {name for name in statements() if name.startswith(("ids_by_", "count_by_"))}
 
     unused = {name for name in statements() if f'"{name}"' not in code and name not in composed}
-    assert unused <= set(NOT_YET_USED)
+    assert unused == set()
 
 
 _SQL = re.compile(

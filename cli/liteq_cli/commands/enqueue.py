@@ -91,10 +91,10 @@ def many(app: Liteq, read: Callable[[bytes], Call[Any]], *, as_json: bool) -> No
     calls: list[Call[Any]] = []
     number = 0
     try:
-        for number, line in enumerate(_lines(sys.stdin.buffer), 1):
-            if not line.strip():
-                continue
-            calls.append(read(line))
+        for line in _lines(sys.stdin.buffer):
+            number += 1
+            if line.strip():
+                calls.append(read(line))
             if len(calls) == AT_ONCE:
                 stored += len(app.enqueue_many(calls))
                 calls = []
@@ -151,7 +151,7 @@ def _value(name: str, text: str) -> Any:
     try:
         return msgspec.json.decode(text.encode("utf-8", "surrogateescape"))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused(f"{shown(name)} is no JSON: {error}", hint='a JSON text has quotes: key:=\'"text"\'') from error
+        raise Refused(f"{shown(name)} is no JSON: {error}", hint="a JSON text has quotes: key:='\"text\"'") from error
 
 
 def _from_json(text: bytes) -> tuple[list[Any], dict[str, Any]]:
@@ -162,5 +162,5 @@ def _from_json(text: bytes) -> tuple[list[Any], dict[str, Any]]:
     if isinstance(value, dict):
         return [], cast("dict[str, Any]", value)
     if isinstance(value, list):
-        return cast("list[Any]", value), {}
+        return msgspec.convert(value, list[Any]), {}
     raise InvalidOption("arguments must be a JSON object or array")

@@ -37,7 +37,6 @@ class SqliteEngine(Enqueueing, Claiming, Reporting, Handling, Asking, Staffing, 
         )
         self.lives: dict[int, LifeLock] = {}
         self.pruned_up_to = 0
-        self.seen_version = None
 
     def transaction(self) -> AbstractContextManager[None]:
         return self.file.writer.transaction()

@@ -12,9 +12,10 @@ from liteq.store.engine import Watch
 from liteq.store.sqlite.connection import Connection, connect
 from liteq.store.sqlite.file import JobFile
 from liteq.store.sqlite.handling import delete_jobs
-from liteq.store.sqlite.platform import storage_error, watch_file
+from liteq.store.sqlite.platform import storage_error
 from liteq.store.sqlite.schema import RESERVE_BYTES
 from liteq.store.sqlite.translate import raw_errors_translated
+from liteq.store.sqlite.watch import CommitWatch
 
 ROWS_LOOKED_AT = 5_000
 """How far one step of pruning walks: a bounded read, wherever the prunable jobs lie."""
@@ -27,15 +28,9 @@ class Tending:
 
     file: JobFile
     pruned_up_to: int
-    seen_version: int | None
 
     def watch(self) -> Watch:
-        return watch_file(self.file.path.with_name(self.file.path.name + "-wal"))
-
-    def changed(self) -> bool:
-        (version,) = self.file.read_plain("PRAGMA data_version")[0]
-        seen, self.seen_version = self.seen_version, version
-        return seen is not None and version != seen
+        return CommitWatch(self.file)
 
     def prune(self, *, finished_before: int, limit: int) -> int:
         newest = self.file.read("last_job_id")
@@ -55,6 +50,10 @@ class Tending:
             return 0
         with self.file.writer.transaction(durable=False):
             return len(delete_jobs(self.file, found))
+
+    def prune_metrics(self, *, before_minute: int) -> int:
+        with self.file.writer.transaction(durable=False):
+            return len(self.file.writer.connection.rows("prune_metrics", {"before_minute": before_minute}))
 
     def tend(self) -> None:
         self.file.checkpointer.tended = True

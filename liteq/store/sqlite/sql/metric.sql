@@ -18,4 +18,5 @@ ORDER BY minute, queue, task;
 
 -- name: prune_metrics
 DELETE FROM liteq_metric
-WHERE minute < :before_minute;
+WHERE minute < :before_minute
+RETURNING minute;

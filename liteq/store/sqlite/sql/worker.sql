@@ -23,11 +23,6 @@ SELECT id, name, pid, started_at, tasks, queues, slots,
 FROM liteq_worker
 ORDER BY id;
 
--- name: worker_identity
-SELECT id, pid, pid_start, boot_id, pid_namespace, life_ino
-FROM liteq_worker
-WHERE id = :worker_id;
-
 -- name: worker_identities
 SELECT id, pid, pid_start, boot_id, pid_namespace, life_ino
 FROM liteq_worker

@@ -1,0 +1,155 @@
+"""``liteq status``: everything on one screen."""
+
+import sys
+import time
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from liteq.app import Liteq
+from liteq.clock import to_datetime
+from liteq.model.fleet import WorkerRecord
+from liteq.ops.stats import QueueStats, Stats
+from liteq_cli import output
+from liteq_cli.exits import Code
+from liteq_cli.output import Column, clean
+from liteq_cli.target import opened, session
+from liteq_cli.times import relative, size, span
+
+QUEUE_COLUMNS = (
+    Column("queue", yields=True),
+    Column("ready", right=True),
+    Column("running", right=True),
+    Column("scheduled", right=True),
+    Column("dead", right=True),
+    Column("done 1h", right=True),
+    Column("failed 1h", right=True),
+    Column("oldest", right=True),
+)
+WORKER_COLUMNS = (
+    Column("worker", yields=True),
+    Column("state"),
+    Column("running", right=True),
+    Column("slots", right=True),
+    Column("tasks", right=True),
+    Column("queues", yields=True),
+    Column("since", right=True),
+)
+CLEAR_SCREEN = "\x1b[H\x1b[2J"
+
+
+def status(
+    context: typer.Context,
+    *,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Exit code 4 if a queue is paused or tasks have no worker, 69 if none lives."),
+    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Every second, until Ctrl-C.")] = False,
+) -> None:
+    """Show queues, workers and the file."""
+    app = opened(context)
+    as_json = session(context).as_json
+    if watch and not as_json:
+        _watch(app)
+        return
+    stats = app.stats()
+    if as_json:
+        output.document(stats_document(stats))
+    else:
+        show_stats(stats)
+    if check:
+        raise typer.Exit(code_of_stats(stats))
+
+
+def _watch(app: Liteq) -> None:
+    in_place = output.is_rich(sys.stdout)
+    try:
+        while True:
+            stats = app.stats()
+            if in_place:
+                sys.stdout.write(CLEAR_SCREEN)
+            show_stats(stats)
+            sys.stdout.flush()
+            time.sleep(1)
+    except KeyboardInterrupt:
+        # It is how a watch ends.
+        return
+
+
+def code_of_stats(stats: Stats) -> Code:
+    """Give what ``--check`` says: 69 without a worker though there is work, 4 when something is held up, else 0."""
+    waiting = any(queue.ready for queue in stats.queues)
+    if waiting and not any(worker.alive for worker in stats.workers):
+        return Code.UNAVAILABLE
+    held_up = any(queue.paused for queue in stats.queues) or bool(stats.orphaned_tasks)
+    return Code.DEGRADED if held_up else Code.DONE
+
+
+def stats_document(stats: Stats) -> dict[str, Any]:
+    """Give the totals for JSON: instants as ISO text, durations in milliseconds."""
+    plain: dict[str, Any] = msgspec.to_builtins(stats, str_keys=True)
+    plain["at"] = to_datetime(stats.at).isoformat()
+    for worker, record in zip(plain["workers"], stats.workers, strict=True):
+        worker["started_at"] = to_datetime(record.started_at).isoformat()
+    return plain
+
+
+def show_stats(stats: Stats) -> None:
+    """Print the totals for a person."""
+    show_queues(stats.queues)
+    output.say()
+    if stats.workers:
+        output.table(WORKER_COLUMNS, [_worker_row(worker, now=stats.at) for worker in stats.workers])
+    else:
+        output.say("no worker is alive; liteq work starts one")
+    output.say()
+    output.pairs(_facts(stats))
+
+
+def show_queues(queues: list[QueueStats]) -> None:
+    """Print a line for each queue."""
+    if not queues:
+        output.say("no jobs yet; liteq enqueue TASK key=value adds one")
+        return
+    output.table(QUEUE_COLUMNS, [_queue_row(queue) for queue in queues])
+
+
+def _queue_row(queue: QueueStats) -> list[str]:
+    numbers = (
+        queue.ready,
+        queue.running,
+        queue.scheduled,
+        queue.dead,
+        queue.completed_last_hour,
+        queue.failed_last_hour,
+    )
+    name = clean(queue.name) + (" (paused)" if queue.paused else "")
+    return [name, *(f"{number:,}" if number else "·" for number in numbers), span(queue.oldest_ready_ms)]
+
+
+def _worker_row(worker: WorkerRecord, *, now: int) -> list[str]:
+    return [
+        clean(worker.name),
+        "alive" if worker.alive else "gone",
+        str(worker.running),
+        str(worker.slots),
+        str(len(worker.tasks)),
+        "all" if worker.queues is None else clean(", ".join(worker.queues)),
+        relative(worker.started_at, now_ms=now),
+    ]
+
+
+def _facts(stats: Stats) -> list[tuple[str, str]]:
+    file = stats.file
+    facts = [
+        ("live", f"{stats.live:,} jobs"),
+        ("dead", f"{stats.dead:,} jobs" + ("; liteq dead list shows them" if stats.dead else "")),
+        ("rate", f"{stats.completed_per_minute:,.1f} completed, {stats.failed_per_minute:,.1f} failed a minute (1 h)"),
+        ("mean", f"{span(stats.mean_wait_ms)} waiting, {span(stats.mean_run_ms)} running"),
+        ("no worker for", clean(", ".join(stats.orphaned_tasks))),
+        ("file", clean(file.path)),
+        ("size", f"{size(file.bytes)}, log {size(file.wal_bytes)}, free inside {size(file.free_bytes)}"),
+    ]
+    return [(name, value) for name, value in facts if value]

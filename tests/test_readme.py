@@ -1,0 +1,30 @@
+"""The README's Python runs as it stands there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_first_screen_has_two_commands_and_then_ten_lines() -> None:
+    first = README[: README.index("## ")]
+
+    assert re.findall(r"^make (\w+)", first, flags=re.MULTILINE) == ["demo", "test"]
+    assert len(BLOCKS[0].strip().splitlines()) <= 14
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_a_block_of_python_runs_when_pasted(number: int, tmp_path: Path) -> None:
+    script = tmp_path / "hello.py"
+    script.write_text(BLOCKS[number])
+
+    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    if number == 0:
+        assert done.stdout == "hello world\n"
