@@ -9,7 +9,7 @@ from liteq.model.fleet import LaneCount
 from liteq.model.job import JobFilter, JobRecord
 from liteq.model.transitions import State
 from liteq.store.engine import Engine
-from tests.engine.steps import NOW, bury, claim_some, complete, enqueue_one, new_job, record, retry
+from tests.engine.steps import NOW, bury, claim_one, claim_some, complete, enqueue_one, new_job, record, retry
 
 TASKS = ("one", "two")
 
@@ -119,7 +119,8 @@ def test_facts_about_the_store(engine: Engine) -> None:
 
 
 def test_old_metrics_are_pruned_and_newer_ones_stay(engine: Engine) -> None:
-    complete(engine, claim_one(engine, job_id=enqueue_one(engine)))
+    enqueue_one(engine)
+    complete(engine, claim_one(engine))
     rows = engine.metrics(since_minute=0)
 
     kept = engine.prune_metrics(before_minute=rows[0].minute)
