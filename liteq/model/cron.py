@@ -34,7 +34,7 @@ from liteq.model.cron_fields import (
 from liteq.model.cron_hash import has_hash, resolve_hashes
 from liteq.model.cron_walk import LAST, Calendar, DayRule
 from liteq.model.ticks import END_OF_TIME
-from liteq.model.wall_clock import instant_of, offset_at, offsets, transition_between, wall_at
+from liteq.model.wall_clock import end_of_change, instant_of, offset_at, offsets, transition_between, wall_at
 from liteq.timezones import load_zone
 
 _CARE = 3 * 60 * 60
@@ -55,7 +55,7 @@ class CronSpec(msgspec.Struct, frozen=True):
     def next_fire(self, after_ms: int) -> int | None:
         """Give the first tick strictly later than ``after_ms``, in ms since 1970; None when there is none.
 
-        Instants before 1970 count as 1970, and nothing fires after the year 9998.
+        Instants before 1970 count as 1970; asked from the year 9999 on, the answer is None.
         """
         if after_ms >= END_OF_TIME:
             return None
@@ -94,12 +94,13 @@ class CronSpec(msgspec.Struct, frozen=True):
 
     def _search(self, wall: datetime, after: int) -> int | None:
         """Find the first tick later than ``after`` among the times that are shown after ``wall``."""
-        candidate = self.calendar.next_after(wall)
-        while candidate is not None:
+        while (candidate := self.calendar.next_after(wall)) is not None:
             tick = self._place(candidate, after)
             if tick is not None:
                 return tick
-            candidate = self.calendar.next_after(candidate)
+            # What keeps this time from firing keeps all that is left of the gap or fold: in a day that a zone
+            # leaves out there may be 86,400 times.
+            wall = end_of_change(self.zone, candidate) - _TICK
         return None
 
     def _search_second_pass(self, after: int, shift: int) -> int | None:

@@ -49,5 +49,18 @@ def transition_between(zone: tzinfo, low: int, high: int) -> int:
     )
 
 
+def end_of_change(zone: tzinfo, wall: datetime) -> datetime:
+    """Give the wall-clock time at which the gap or the fold around ``wall`` is over.
+
+    Where there is neither, that is a second later.
+    """
+    before, later = offsets(zone, wall)
+    if before == later:
+        return wall + _SECOND
+    one, other = instant_of(wall, before), instant_of(wall, later)
+    change = transition_between(zone, min(one, other), max(one, other))
+    return _EPOCH + timedelta(seconds=change + max(before, later))
+
+
 def _offset(zone: tzinfo, moment: datetime) -> int:
     return (zone.utcoffset(moment) or _NOTHING) // _SECOND

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,10 +14,12 @@ import pytest
 from croniter import croniter  # type: ignore[import-untyped]
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import asdict, replace
 
 from liteq.errors import InvalidSchedule
 from liteq.model.cron import CronSpec, compile_cron
 from liteq.model.cron_fields import DAY_OF_MONTH, DAY_OF_WEEK, FIELDS, HOUR, MINUTE, MONTH, SECOND, Field
+from liteq.model.cron_walk import Calendar
 
 HERE = Path(__file__).parent
 CASES = [json.loads(line) for line in (HERE / "cron_cases.jsonl").read_text().splitlines()]
@@ -80,16 +82,20 @@ weekdays = st.one_of(
         ["7", "MON-FRI", "FRI-MON", "L5", "L0,L3", "TUE#2", "1#1,1#3", "MON-WED#5", "?", "5-7", "0-7"]
     ),
 )
+years = st.sampled_from(["*", "2030", "2020-2040", "2028/4", "*/3", "2000,2099"])
 expressions = st.one_of(
     st.tuples(numbers_of(MINUTE), numbers_of(HOUR), dates, numbers_of(MONTH), weekdays),
     st.tuples(numbers_of(MINUTE), numbers_of(HOUR), dates, numbers_of(MONTH), weekdays, numbers_of(SECOND)),
+    st.tuples(
+        numbers_of(MINUTE), numbers_of(HOUR), dates, numbers_of(MONTH), weekdays, numbers_of(SECOND), years
+    ),
 ).map(" ".join)
 starts = st.integers(915_148_800_000, 4_260_211_200_000)  # 1999 to 2105, in ms
 
 
 def said_by_croniter(expr: str, start: datetime, count: int) -> list[int]:
-    walker = croniter(expr, start, ret_type=datetime)
-    return [round(walker.get_next(datetime).replace(tzinfo=UTC).timestamp() * 1000) for _ in range(count)]
+    walker = croniter(expr, start, ret_type=datetime, max_years_between_matches=100)
+    return [round(tick.replace(tzinfo=UTC).timestamp() * 1000) for tick in islice(walker.all_next(), count)]
 
 
 def croniter_sees_both_day_fields(expr: str) -> bool:
@@ -152,6 +158,7 @@ def test_every_accepted_range_means_what_it_says(at: int) -> None:
         ("0 0 29 2 *", "2026-01-01T00:00:00+00:00", "2028-02-29T00:00:00+00:00"),
         ("0 0 29 2 1", "2026-11-01T00:00:00+00:00", "2027-02-01T00:00:00+00:00"),
         ("0 0 * 2 1#5", "2072-03-01T00:00:00+00:00", "2112-02-29T00:00:00+00:00"),
+        ("30 6 * * * 0 2030", "2027-05-05T00:00:00+00:00", "2030-01-01T06:30:00+00:00"),
         ("0 0 1 1 * 0 2099", "2026-01-01T00:00:00+00:00", "2099-01-01T00:00:00+00:00"),
         ("0 0 31W 2 *", "2027-01-01T00:00:00+00:00", "2027-02-26T00:00:00+00:00"),
         ("0 0 1W 5 *", "2027-01-01T00:00:00+00:00", "2027-05-03T00:00:00+00:00"),
@@ -348,6 +355,30 @@ def test_a_day_that_a_zone_leaves_out_is_left_out() -> None:
         "2011-12-29T09:00:00-10:00",
         "2011-12-31T09:00:00+14:00",
     ]
+
+
+@pytest.mark.parametrize(
+    ("expr", "tz", "after"),
+    [
+        ("* * * * * *", "Pacific/Apia", "2011-12-29T23:59:59-10:00"),
+        ("0-59 0-23 * * * *", "Pacific/Apia", "2011-12-29T23:59:59-10:00"),
+        ("* * * * * *", "Europe/Berlin", "2028-03-26T01:59:59+01:00"),
+        ("0-59 0-23 * * * 0-59", "Europe/Berlin", "2028-10-29T02:00:00+01:00"),
+    ],
+)
+def test_a_clock_change_is_stepped_over_and_not_walked_through(expr: str, tz: str, after: str) -> None:
+    asked: list[datetime] = []
+
+    class Counting(Calendar, frozen=True):
+        def next_after(self, wall: datetime) -> datetime | None:
+            asked.append(wall)
+            return super().next_after(wall)
+
+    spec = compile_cron(expr, timezone=tz)
+    spec = replace(spec, calendar=Counting(**asdict(spec.calendar)))
+
+    assert spec.next_fire(ms(after)) is not None
+    assert 0 < len(asked) < 5
 
 
 # -- H, sharing, laziness
