@@ -308,6 +308,12 @@ def test_jitter_is_decided_by_name_and_tick_alone() -> None:
     assert 29_000 < max(drawn) <= 30_000
 
 
+def test_the_whole_jitter_may_be_drawn() -> None:
+    schedule = every(minutes=1, jitter=0.001)
+
+    assert {schedule.jitter_ms("nightly", tick) for tick in range(50)} == {0, 1}
+
+
 def test_without_jitter_nothing_is_delayed() -> None:
     assert {manual().jitter_ms(str(number), NOON_MS) for number in range(50)} == {0}
 

@@ -65,13 +65,28 @@ def test_the_missed_ticks_are_the_newest_of_all_that_passed(
 
 
 def test_ten_million_missed_ticks_take_few_questions() -> None:
-    recorded = Recorded(range(10_000_000))
+    everything = range(0, 10_000_000 * MINUTE, MINUTE)
+    recorded = Recorded(everything)
 
-    assert latest(recorded, -1, 9_999_999) == 9_999_999
+    assert latest(recorded, -1, everything[-1]) == everything[-1]
     assert recorded.questions < 60
     recorded.questions = 0
-    assert missed(recorded, -1, 9_999_999, limit=100).ticks == tuple(range(9_999_900, 10_000_000))
-    assert recorded.questions < 2000
+    assert missed(recorded, -1, everything[-1], limit=100).ticks == tuple(everything[-100:])
+    assert recorded.questions < 5 * 100
+
+
+def test_a_rare_tick_is_sought_ever_further_back() -> None:
+    recorded = Recorded([*range(0, 200 * MINUTE, MINUTE), 10 * YEAR])
+
+    assert missed(recorded, -1, 10 * YEAR, limit=3).ticks == (198 * MINUTE, 199 * MINUTE, 10 * YEAR)
+    assert recorded.questions < 250
+
+
+def test_one_tick_that_is_due_is_found_without_a_search() -> None:
+    recorded = Recorded([5 * MINUTE, YEAR])
+
+    assert latest(recorded, 0, YEAR - 1) == 5 * MINUTE
+    assert recorded.questions == 2
 
 
 @pytest.mark.parametrize(
