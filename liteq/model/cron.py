@@ -173,16 +173,20 @@ def _expand(fields: tuple[str, ...]) -> Calendar:
         hours=_numbers(HOUR, values[HOUR]),
         months=_numbers(MONTH, values[MONTH]),
         years=None if values.get(YEAR, ["*"]) == ["*"] else _numbers(YEAR, values[YEAR]),
-        days=_shared(
-            DayRule(
-                dates=frozenset(_numbers(DAY_OF_MONTH, values[DAY_OF_MONTH])),
-                weekdays=frozenset(_numbers(DAY_OF_WEEK, values[DAY_OF_WEEK])),
-                last_date="l" in values[DAY_OF_MONTH],
-                nearest=next(iter(parsed.nearest_weekday), None),
-                nth=frozenset(_nth_weekdays(parsed)),
-                either=both_days(fields),
-            )
-        ),
+        days=_shared(_day_rule(parsed, either=both_days(fields))),
+    )
+
+
+def _day_rule(parsed: _Parsed, *, either: bool) -> DayRule:
+    dates, weekdays = parsed.expanded[2], parsed.expanded[4]
+    nth = parsed.nth_weekday_of_month.items()
+    return DayRule(
+        dates=frozenset(_numbers(DAY_OF_MONTH, dates)),
+        weekdays=frozenset(_numbers(DAY_OF_WEEK, weekdays)),
+        last_date="l" in dates,
+        nearest=next(iter(parsed.nearest_weekday), None),
+        nth=frozenset((weekday, LAST if n == "l" else int(n)) for weekday, ns in nth for n in ns),
+        either=either,
     )
 
 
@@ -201,11 +205,6 @@ def _numbers(field: Field, values: list[int | str]) -> tuple[int, ...]:
     if "*" in values:
         return _all_of(field)
     return tuple(sorted(value for value in values if isinstance(value, int)))
-
-
-def _nth_weekdays(parsed: _Parsed) -> list[tuple[int, int]]:
-    found = parsed.nth_weekday_of_month.items()
-    return [(weekday, LAST if nth == "l" else int(nth)) for weekday, nths in found for nth in nths]
 
 
 def _check_it_fires(calendar: Calendar, written: tuple[str, ...]) -> None:
