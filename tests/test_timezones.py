@@ -29,9 +29,7 @@ def test_the_release_of_the_database_is_told() -> None:
 def said_with_path(path: str) -> str:
     code = "from liteq.timezones import tzdata_version; print(tzdata_version())"
     asked = [sys.executable, "-c", code]
-    return subprocess.run(
-        asked, check=True, capture_output=True, text=True, env={"PYTHONTZPATH": path}
-    ).stdout.strip()
+    return subprocess.run(asked, check=True, capture_output=True, text=True, env={"PYTHONTZPATH": path}).stdout.strip()
 
 
 def zones_in(folder: Path) -> Path:

@@ -17,9 +17,7 @@ ANY_DAY = ("*", "?")
 
 HASH = re.compile(r"h(?:\((?P<low>\d{1,2})-(?P<high>\d{1,2})\))?(?:/(?P<step>\d{1,4}))?", re.ASCII)
 _STAR = re.compile(r"\*(?:/(?P<step>\d{1,4}))?", re.ASCII)
-_RANGE = re.compile(
-    r"(?P<low>\d{1,4}|[a-z]{3})(?:-(?P<high>\d{1,4}|[a-z]{3}|l))?(?:/(?P<step>\d{1,4}))?", re.ASCII
-)
+_RANGE = re.compile(r"(?P<low>\d{1,4}|[a-z]{3})(?:-(?P<high>\d{1,4}|[a-z]{3}|l))?(?:/(?P<step>\d{1,4}))?", re.ASCII)
 _NEAREST = re.compile(r"(\d{1,2})w|w(\d{1,2})", re.ASCII)
 _LAST_WEEKDAY = re.compile(r"l[0-7]", re.ASCII)
 _NTH_WEEKDAY = re.compile(r"([0-7]|[a-z]{3}(?:-[a-z]{3})?)#[1-5]", re.ASCII)
@@ -53,13 +51,9 @@ def warnings_about(fields: tuple[str, ...]) -> tuple[str, ...]:
     minute, _, date, _, weekday, *rest = fields
     found: list[str] = []
     if both_days(fields) and "*" in (date[0], weekday[0]):
-        found.append(
-            f"day of month {date!r} and day of week {weekday!r}: it fires on days that match either, not both"
-        )
+        found.append(f"day of month {date!r} and day of week {weekday!r}: it fires on days that match either, not both")
     if rest and rest[0].startswith("*") and not minute.startswith("*"):
-        found.append(
-            f"second {rest[0]!r}: the sixth field is the second, so it fires many times within a minute"
-        )
+        found.append(f"second {rest[0]!r}: the sixth field is the second, so it fires many times within a minute")
     return tuple(found)
 
 
@@ -158,13 +152,9 @@ def _check_day_fields(date: str, weekday: str) -> None:
     if date in ANY_DAY or weekday in ANY_DAY:
         return
     if "l" in date or "w" in date:
-        _refuse(
-            DAY_OF_MONTH, date, f"cannot be combined with day of week {weekday!r}; use '*' in one of them"
-        )
+        _refuse(DAY_OF_MONTH, date, f"cannot be combined with day of week {weekday!r}; use '*' in one of them")
     if "#" in weekday or "l" in weekday:
-        _refuse(
-            DAY_OF_WEEK, weekday, f"cannot be combined with day of month {date!r}; use '*' in one of them"
-        )
+        _refuse(DAY_OF_WEEK, weekday, f"cannot be combined with day of month {date!r}; use '*' in one of them")
 
 
 def _number(field: Field, item: str, word: str) -> int:

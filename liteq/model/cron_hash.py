@@ -22,9 +22,7 @@ def has_hash(fields: tuple[str, ...]) -> bool:
 def resolve_hashes(fields: tuple[str, ...], name: str) -> tuple[str, ...]:
     """Give the fields with each ``H`` replaced by what ``name`` draws: always the same."""
     pairs = zip(FIELDS, fields, strict=False)
-    return tuple(
-        _drawn(field, match, name) if (match := HASH.fullmatch(text)) else text for field, text in pairs
-    )
+    return tuple(_drawn(field, match, name) if (match := HASH.fullmatch(text)) else text for field, text in pairs)
 
 
 def _drawn(field: Field, match: re.Match[str], name: str) -> str:

@@ -51,11 +51,7 @@ def listed(values: Iterable[int], show: Callable[[int], str]) -> str:
         else:
             runs.append([value])
     return _joined(
-        [
-            word
-            for run in runs
-            for word in ([f"{show(run[0])} to {show(run[-1])}"] if len(run) > 2 else map(show, run))
-        ]
+        [word for run in runs for word in ([f"{show(run[0])} to {show(run[-1])}"] if len(run) > 2 else map(show, run))]
     )
 
 
@@ -135,9 +131,7 @@ def _dates(rule: DayRule, month: str) -> str:
 def _weekdays(rule: DayRule, month: str) -> str:
     if rule.nth:
         pairs = sorted(rule.nth, key=lambda pair: (pair[1] or len(_PLACES), _from_monday(pair[0])))
-        return (
-            f"on the {_joined([f'{_PLACES[nth]} {_WEEKDAYS[weekday]}' for weekday, nth in pairs])} of {month}"
-        )
+        return f"on the {_joined([f'{_PLACES[nth]} {_WEEKDAYS[weekday]}' for weekday, nth in pairs])} of {month}"
     if rule.weekdays == _ALL_WEEKDAYS:
         return ""
     return f"on {listed(sorted(map(_from_monday, rule.weekdays)), lambda day: _WEEKDAYS[day % 7])}"

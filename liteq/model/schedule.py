@@ -121,9 +121,7 @@ class Cron(Schedule, tag="cron", frozen=True, kw_only=True):
     def _tick_after(self, after_ms: int) -> int | None:
         spec = self.compiled()
         if spec.hashed and not self.name:
-            raise InvalidSchedule(
-                f"cron: {self.expr!r} has H, so its ticks depend on a name; bind it to one first"
-            )
+            raise InvalidSchedule(f"cron: {self.expr!r} has H, so its ticks depend on a name; bind it to one first")
         return spec.next_fire(after_ms)
 
     def _words(self) -> str:

@@ -75,9 +75,7 @@ def read_options(given: ScheduleOptions) -> Options:
     return Options(
         misfire=_one_of(given.get("misfire", "coalesce"), get_args(Misfire), "misfire"),
         max_catchup=_count(given.get("max_catchup", DEFAULT_CATCHUP), MAX_CATCHUP, "max_catchup"),
-        misfire_grace_ms=None
-        if grace is None
-        else to_ms(grace, what="misfire_grace", minimum_ms=_MIN_GRACE_MS),
+        misfire_grace_ms=None if grace is None else to_ms(grace, what="misfire_grace", minimum_ms=_MIN_GRACE_MS),
         overlap=_one_of(given.get("overlap", "skip"), get_args(Overlap), "overlap"),
         max_jitter_ms=_jitter_ms(given.get("jitter", 0)),
         start_at=start_at,

@@ -64,9 +64,7 @@ def every(
     if period_ms > _MAX_PERIOD_MS:
         raise InvalidOption("every must be at most ten years")
     if kept.max_jitter_ms >= period_ms:
-        raise InvalidOption(
-            "jitter must be shorter than the period, or a tick's job could overtake the next one's"
-        )
+        raise InvalidOption("jitter must be shorter than the period, or a tick's job could overtake the next one's")
     if period_ms < _FINEST_MS:
         text = f"every {period_ms} ms: due schedules are looked for about once a second"
         warnings.warn(text, ScheduleWarning, stacklevel=2)

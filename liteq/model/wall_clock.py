@@ -44,9 +44,7 @@ def transition_between(zone: tzinfo, low: int, high: int) -> int:
     There must be one change of the offset in between.
     """
     target = offset_at(zone, high)
-    return (
-        low + 1 + bisect_left(range(low + 1, high), 1, key=lambda instant: offset_at(zone, instant) == target)
-    )
+    return low + 1 + bisect_left(range(low + 1, high), 1, key=lambda instant: offset_at(zone, instant) == target)
 
 
 def end_of_change(zone: tzinfo, wall: datetime) -> datetime:

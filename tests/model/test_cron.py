@@ -29,9 +29,7 @@ def ticks(expr: str, after: str, *, tz: str = "UTC", count: int = 3) -> list[str
     return [datetime.fromtimestamp(tick / 1000, ZoneInfo(tz)).isoformat() for tick in found]
 
 
-@pytest.mark.parametrize(
-    "case", [c for c in CASES if "expected" in c], ids=lambda c: f"{c['expr']} {c['tz']}"
-)
+@pytest.mark.parametrize("case", [c for c in CASES if "expected" in c], ids=lambda c: f"{c['expr']} {c['tz']}")
 def test_a_recorded_schedule_fires_at_the_recorded_instants(case: dict[str, Any]) -> None:
     assert ticks(case["expr"], case["after"], tz=case["tz"], count=5) == case["expected"]
 
@@ -51,9 +49,7 @@ def numbers_of(field: Field) -> st.SearchStrategy[str]:
     step = st.integers(1, field.width)
     item = st.one_of(
         value.map(str),
-        st.tuples(value, value)
-        .filter(lambda pair: pair[0] < pair[1])
-        .map(lambda pair: f"{pair[0]}-{pair[1]}"),
+        st.tuples(value, value).filter(lambda pair: pair[0] < pair[1]).map(lambda pair: f"{pair[0]}-{pair[1]}"),
         st.tuples(value, value, step).filter(lambda t: t[0] < t[1]).map(lambda t: f"{t[0]}-{t[1]}/{t[2]}"),
         step.map(lambda n: f"*/{n}"),
         st.tuples(value, step).map(lambda pair: f"{pair[0]}/{pair[1]}"),
@@ -67,17 +63,13 @@ dates = st.one_of(
 )
 weekdays = st.one_of(
     numbers_of(DAY_OF_WEEK),
-    st.sampled_from(
-        ["7", "MON-FRI", "FRI-MON", "L5", "L0,L3", "TUE#2", "1#1,1#3", "MON-WED#5", "?", "5-7", "0-7"]
-    ),
+    st.sampled_from(["7", "MON-FRI", "FRI-MON", "L5", "L0,L3", "TUE#2", "1#1,1#3", "MON-WED#5", "?", "5-7", "0-7"]),
 )
 years = st.sampled_from(["*", "2030", "2020-2040", "2028/4", "*/3", "2000,2099"])
 expressions = st.one_of(
     st.tuples(numbers_of(MINUTE), numbers_of(HOUR), dates, numbers_of(MONTH), weekdays),
     st.tuples(numbers_of(MINUTE), numbers_of(HOUR), dates, numbers_of(MONTH), weekdays, numbers_of(SECOND)),
-    st.tuples(
-        numbers_of(MINUTE), numbers_of(HOUR), dates, numbers_of(MONTH), weekdays, numbers_of(SECOND), years
-    ),
+    st.tuples(numbers_of(MINUTE), numbers_of(HOUR), dates, numbers_of(MONTH), weekdays, numbers_of(SECOND), years),
 ).map(" ".join)
 starts = st.integers(915_148_800_000, 4_260_211_200_000)  # 1999 to 2105, in ms
 
@@ -111,9 +103,7 @@ def test_the_calendar_is_croniters_on_time_without_a_zone(expr: str, start_ms: i
 def expected_values(field: Field, low: int, high: int, step: int) -> tuple[int, ...]:
     """Read ``low-high/step`` as a person does; what runs past the end goes on at the beginning."""
     last = high if high >= low else high + field.width
-    return tuple(
-        sorted({field.low + (value - field.low) % field.width for value in range(low, last + 1, step)})
-    )
+    return tuple(sorted({field.low + (value - field.low) % field.width for value in range(low, last + 1, step)}))
 
 
 @pytest.mark.parametrize("at", range(6), ids=lambda at: FIELDS[at].name)

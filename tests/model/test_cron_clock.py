@@ -155,9 +155,7 @@ def test_a_seconds_field_changes_nothing_of_the_promise() -> None:
         ("0 12 * * *", "2028-10-29T12:00:00+01:00", None),
     ],
 )
-def test_a_preview_can_tell_what_a_clock_change_does_to_a_tick(
-    expr: str, tick: str, expected: str | None
-) -> None:
+def test_a_preview_can_tell_what_a_clock_change_does_to_a_tick(expr: str, tick: str, expected: str | None) -> None:
     assert compile_cron(expr, timezone="Europe/Berlin").touched(ms(tick)) == expected
 
 

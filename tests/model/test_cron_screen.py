@@ -203,8 +203,6 @@ def test_what_is_legal_but_seldom_meant_is_warned_of(expr: str, said: str) -> No
     assert caught[0].filename == __file__
 
 
-@pytest.mark.parametrize(
-    "expr", ["0 0 9 * TUE", "*/2 * * * *", "* * * * * */25", "0 0 */2 * *", "0 0 * * */2"]
-)
+@pytest.mark.parametrize("expr", ["0 0 9 * TUE", "*/2 * * * *", "* * * * * */25", "0 0 */2 * *", "0 0 * * */2"])
 def test_what_is_usual_is_not_warned_of(expr: str) -> None:
     assert cron(expr).compiled().warnings == ()

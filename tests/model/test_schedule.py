@@ -32,9 +32,7 @@ def test_cron_means_utc_unless_a_zone_is_named() -> None:
 
 
 def test_a_zone_may_be_given_as_an_object() -> None:
-    assert cron("0 2 * * *", timezone=ZoneInfo("Asia/Kathmandu")) == cron(
-        "0 2 * * *", timezone="Asia/Kathmandu"
-    )
+    assert cron("0 2 * * *", timezone=ZoneInfo("Asia/Kathmandu")) == cron("0 2 * * *", timezone="Asia/Kathmandu")
 
 
 def test_cron_refuses_a_mistake_at_once_and_cron_later_at_its_first_use() -> None:
@@ -85,9 +83,7 @@ def test_a_preview_marks_the_ticks_that_a_clock_change_touches() -> None:
     schedule = cron("40 2 * * *", timezone="Europe/Berlin")
     before_spring = datetime(2028, 3, 25, 12, tzinfo=UTC)
 
-    marks = [
-        schedule.touched(round(tick.timestamp() * 1000)) for tick in schedule.next_fires(before_spring, 2)
-    ]
+    marks = [schedule.touched(round(tick.timestamp() * 1000)) for tick in schedule.next_fires(before_spring, 2)]
 
     assert marks == ["gap", None]
     assert every(hours=1).touched(NOON_MS) is None
@@ -152,9 +148,7 @@ def test_a_period_that_is_none_is_refused(given: dict[str, Any]) -> None:
         every(**given)
 
 
-@pytest.mark.parametrize(
-    "given", [{"period": "10"}, {"period": True}, {"minutes": "5"}, {"fortnights": 1}], ids=str
-)
+@pytest.mark.parametrize("given", [{"period": "10"}, {"period": True}, {"minutes": "5"}, {"fortnights": 1}], ids=str)
 def test_a_period_of_the_wrong_type_is_a_type_error(given: dict[str, Any]) -> None:
     with pytest.raises(TypeError):
         every(**given)

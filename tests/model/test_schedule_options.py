@@ -108,9 +108,7 @@ def test_jitter_is_decided_by_name_and_tick_alone() -> None:
         f"print(cron_later('0 * * * *', jitter=30).jitter_ms('nightly', {NOON_MS}))"
     )
 
-    elsewhere = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
-    ).stdout
+    elsewhere = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
     assert schedule.jitter_ms("nightly", NOON_MS) == int(elsewhere)
     drawn = {schedule.jitter_ms("nightly", NOON_MS + hour * HOUR) for hour in range(500)}

@@ -51,9 +51,7 @@ def test_the_latest_tick_is_the_last_one_up_to_now(ticks: list[int], after: int,
 
 @settings(deadline=None)
 @given(ticks=timetables, after=instants, now=instants, limit=st.integers(1, 300))
-def test_the_missed_ticks_are_the_newest_of_all_that_passed(
-    ticks: list[int], after: int, now: int, limit: int
-) -> None:
+def test_the_missed_ticks_are_the_newest_of_all_that_passed(ticks: list[int], after: int, now: int, limit: int) -> None:
     recorded = Recorded(ticks)
 
     found = missed(recorded, after, now, limit=limit)
