@@ -17,8 +17,7 @@ STOP_TIMEOUT_S = 30
 class WorkerProcess:
     """One running worker."""
 
-    def __init__(self, path: Path, durability: Durability, *flags: str) -> None:
-        argv = [sys.executable, "-m", "benchmarks.worker", str(path), durability, *flags]
+    def __init__(self, argv: list[str]) -> None:
         self._child = subprocess.Popen(argv, cwd=ROOT)
         self._process = psutil.Process(self._child.pid)
         self.peak_rss = 0
@@ -60,7 +59,7 @@ class WorkerProcess:
 @contextmanager
 def worker_process(path: Path, durability: Durability, *flags: str) -> Generator[WorkerProcess]:
     """Run a worker beside the block."""
-    worker = WorkerProcess(path, durability, *flags)
+    worker = WorkerProcess([sys.executable, "-m", "benchmarks.worker", str(path), durability, *flags])
     try:
         yield worker
     finally:

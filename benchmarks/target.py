@@ -32,13 +32,18 @@ class Found(msgspec.Struct):
     peak_rss: int = 0
 
 
+def command_line(path: Path, *words: str) -> list[str]:
+    """Give the words that run liteq's own command line on the measured application."""
+    return [sys.executable, "-m", "liteq_cli", "--file", str(path), "--app", "benchmarks.crew:app", *words]
+
+
 def thousand(path: Path, found: Found) -> None:
     """Enqueue the thousand, then let a burst worker run them; its start and end are part of the time."""
     jobs = declare(path, "full")
     begun = time.perf_counter()
     sample = Sample(jobs=JOBS)
     each(sample, jobs.noop.enqueue)
-    worker = WorkerProcess(path, "full", "--burst")
+    worker = WorkerProcess(command_line(path, "work", "--burst"))
     try:
         worker.join(120)
     finally:

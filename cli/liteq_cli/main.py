@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from typing import Annotated, Any, cast
 
@@ -77,6 +78,7 @@ app.command("config")(config.config)
 def run(words: Sequence[str] | None = None) -> None:
     """Run the command line and leave the process with its exit code."""
     _mend_streams()
+    warnings.showwarning = _show_warning
     args = in_order(sys.argv[1:] if words is None else words)
     code = answer(args)
     try:
@@ -158,6 +160,10 @@ def _mend_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
     if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]  it is None when it was closed
         sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    output.note(f"warning: {output.clean(message, limit=1000)}")
 
 
 def _drop_output() -> None:

@@ -22,8 +22,11 @@ def in_order(words: Sequence[str]) -> list[str]:
         if word in _FLAGS or word.startswith(("--file=", "--app=")) or _is_short_file(word):
             globals_.append(word)
         elif word in _VALUED:
-            globals_ += [word, *todo[:1]]
-            del todo[:1]
+            globals_.append(word)
+            if not todo:
+                # Without the rest, the parser sees that the value is missing.
+                return globals_
+            globals_.append(todo.pop(0))
         elif command is None and not word.startswith("-"):
             command, *more = _split(word)
             rest += [command, *more]

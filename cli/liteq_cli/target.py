@@ -66,8 +66,9 @@ class Session:
             return Setting("file", str(path.parent / found.value), found.source)
         return found
 
-    @property
+    @cached_property
     def durability_setting(self) -> Setting:
+        """What was said about durability, before it is passed on through the environment."""
         return self._first("durability", None, "", "LITEQ_DURABILITY", "full")
 
     def _first(self, name: str, flag: str | None, option: str, variable: str, default: str | None) -> Setting:
@@ -79,24 +80,37 @@ class Session:
             return Setting(name, self.project.table[name], str(self.project.path))
         return Setting(name, default, "default")
 
-    def open(self, *, create: bool = False) -> Liteq:
-        """Give the app, its file on hand. Raises FileMissing with the absolute path where none may be created."""
-        app = self.app
+    def open(self, *, create: bool, tasks: bool) -> Liteq:
+        """Give the app, its file on hand. Raises FileMissing with the absolute path where none may be created.
+
+        Without ``tasks`` a file that was named by the flag is enough: no code of the project is needed to look at it.
+        """
+        alone = not tasks and self._file is not None and self._app is None
+        app = self.bare if alone else self.app
         path = Path(os.fspath(app.path)).absolute()
         if not create and not path.exists():
             raise FileMissing(f"there is no file {str(path)!r}")
         return app
 
-    @cached_property
-    def app(self) -> Liteq:
-        """The app, with its tasks if one was named, else with shell commands only. Nothing is opened yet."""
+    @property
+    def bare(self) -> Liteq:
+        """An app for the file alone, that knows shell commands only."""
+        self._pass_durability_on()
+        return Liteq(self.file_setting.value or DEFAULT_FILE)
+
+    def _pass_durability_on(self) -> None:
         durability = self.durability_setting
         if durability.value is not None and durability.source != "default":
             # Under this name the app finds it too, wherever it was said.
             os.environ["LITEQ_DURABILITY"] = durability.value
+
+    @cached_property
+    def app(self) -> Liteq:
+        """The app, with its tasks if one was named, else with shell commands only. Nothing is opened yet."""
         named = self.app_setting.value
         if named is None:
-            return Liteq(self.file_setting.value or DEFAULT_FILE)
+            return self.bare
+        self._pass_durability_on()
         folders = [Path.cwd()]
         if self.project.path is not None and self.app_setting.source == str(self.project.path):
             folders.insert(0, self.project.path.parent)
@@ -112,9 +126,9 @@ def session(context: typer.Context) -> Session:
     return cast("Session", context.find_root().obj)
 
 
-def opened(context: typer.Context, *, create: bool = False) -> Liteq:
-    """Give the app of this command line, closed when the command ends."""
-    app = session(context).open(create=create)
+def opened(context: typer.Context, *, create: bool = False, tasks: bool = False) -> Liteq:
+    """Give the app of this command line, closed when the command ends. ``tasks``: it must know them."""
+    app = session(context).open(create=create, tasks=tasks)
     context.call_on_close(app.close)
     return app
 

@@ -47,6 +47,7 @@ class CoroutineSlots:
         self._verdicts: deque[Verdict] = deque()
         self._active: dict[asyncio.Task[None], Run] = {}
         self._leaving = False
+        self._looked_at = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="liteq-coroutines", daemon=True)
 
@@ -127,6 +128,7 @@ class CoroutineSlots:
 
     def _exchange(self, limit: int) -> list[Claim]:
         verdicts = drain(self._verdicts)
+        self._looked_at = self._desk.clock.monotonic_ms()
         try:
             return self._desk.exchange(verdicts, tasks=self._tasks, limit=min(limit, LARGEST_BATCH))
         except BaseException:
@@ -152,9 +154,13 @@ class CoroutineSlots:
         else:
             await asyncio.wait(waits, timeout=LONGEST_IDLE_MS / 1000, return_when=asyncio.FIRST_COMPLETED)
         if heard is not None:
-            self._watch.wake()
+            if not heard.done():
+                # Called back for a finished coroutine; a call after its end would end the next wait at once.
+                self._watch.wake()
             await heard
-            await asyncio.sleep(LOOK_PAUSE_MS / 10_000)
+        too_soon = self._looked_at + LOOK_PAUSE_MS - self._desk.clock.monotonic_ms()
+        if too_soon > 0 and not self._active and not self._verdicts:
+            await asyncio.sleep(too_soon / 1000)
 
     def _listen(self) -> bool:
         return self._watch.wait(self._desk.idle_ms(LONGEST_IDLE_MS))

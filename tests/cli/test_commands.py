@@ -17,7 +17,9 @@ Cli = Callable[..., Any]
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Liteq:
     for name in ("LITEQ_FILE", "LITEQ_APP", "LITEQ_DURABILITY", "FORCE_COLOR"):
-        monkeypatch.delenv(name, raising=False)
+        # Set first, so that what the command line adds is undone as well.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     with Liteq("liteq.db") as app:
         app.enqueue_many(app.command("true").using(queue="a", tags=["t"]) for _ in range(3))
@@ -134,7 +136,8 @@ def test_settings_are_found_where_they_were_said(cli: Cli, tmp_path: Path, monke
     below.mkdir()
     monkeypatch.chdir(below)
     assert cli("config --json")["file"]["value"] == str(tmp_path / "p.db")
-    assert cli("config --json")["durability"]["value"] == "normal"
+    monkeypatch.delenv("LITEQ_DURABILITY")
+    assert cli("config --json")["durability"] == {"value": "normal", "source": str(tmp_path / "pyproject.toml")}
     monkeypatch.delenv("LITEQ_DURABILITY")
     monkeypatch.setenv("LITEQ_FILE", "e.db")
     assert cli("config --json")["file"] == {"value": str(below / "e.db"), "source": "LITEQ_FILE"}

@@ -1,14 +1,41 @@
 """Exit codes, and what is said with each: one line, a hint, no traceback."""
 
 import os
+import pty
+import signal
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from liteq_cli.exits import CODES, Code, code_of
+from liteq_cli.main import answer
+from liteq_cli.spelling import in_order
 
 import liteq as face
 from tests.cli.conftest import COMMAND, Liteq, clean_environment
+
+Here = Callable[[str], tuple[int, str, str]]
+
+
+@pytest.fixture
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """Run words in this process and give the exit code and what was printed."""
+    for name in ("LITEQ_FILE", "LITEQ_DURABILITY", "FORCE_COLOR"):
+        # Set first, so that what the command line adds is undone as well.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    monkeypatch.setenv("LITEQ_APP", "tasks.py:app")
+
+    def run(words: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = answer(in_order([word.strip("'") for word in words.split(" ")]))
+        return (code, *capsys.readouterr())
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -29,12 +56,12 @@ from tests.cli.conftest import COMMAND, Liteq, clean_environment
         "check",
     ],
 )
-def test_a_missing_file_is_named_and_not_made(liteq: Liteq, folder: Path, words: str) -> None:
-    ended = liteq(*words.split())
+def test_a_missing_file_is_named_and_not_made(here: Here, folder: Path, words: str) -> None:
+    code, out, err = here(words)
 
-    assert ended.returncode == Code.UNAVAILABLE
-    assert str(folder / "jobs.db") in ended.stderr
-    assert "hint: " in ended.stderr
+    assert (code, out) == (Code.UNAVAILABLE, "")
+    assert str(folder / "jobs.db") in err
+    assert "hint: " in err
     assert not (folder / "jobs.db").exists()
 
 
@@ -74,16 +101,15 @@ def test_a_missing_file_is_named_and_not_made(liteq: Liteq, folder: Path, words:
         ("queue pause ''", 2),
     ],
 )
-def test_each_refusal_has_its_code_and_one_line(liteq: Liteq, words: str, code: int) -> None:
-    liteq("init")
+def test_each_refusal_has_its_code_and_one_line(here: Here, words: str, code: int) -> None:
+    here("init")
 
-    ended = liteq(*(word.strip("'") for word in words.split(" ")))
+    ended, out, err = here(words)
 
-    assert ended.returncode == code, ended.stderr
-    assert ended.stdout == ""
+    assert (ended, out) == (code, ""), err
     if words != "job":
-        assert ended.stderr.startswith("error: ")
-        assert len(ended.stderr.splitlines()) <= 2
+        assert err.startswith("error: ")
+        assert len(err.splitlines()) <= 2
 
 
 def test_every_error_of_liteq_has_a_code() -> None:
@@ -209,3 +235,49 @@ def test_control_characters_are_escaped(folder: Path, liteq: Liteq) -> None:
     for words in (("job", "list"), ("job", "show", "1"), ("job", "logs", "1"), ("dead", "list"), ("job", "wait", "1")):
         assert "\x1b" not in liteq(*words).stdout
     assert os.linesep in liteq("job", "show", "1").stdout
+
+
+@pytest.mark.parametrize(("said", "code", "left"), [(b"n\n", 1, 1), (b"y\n", 0, 0)])
+def test_a_person_at_a_terminal_is_asked_before_many_jobs_go(
+    folder: Path, liteq: Liteq, said: bytes, code: int, left: int
+) -> None:
+    liteq("enqueue", "tasks.add", "a:=1")
+    person, terminal = pty.openpty()
+    try:
+        with subprocess.Popen(
+            [*COMMAND, "-f", "jobs.db", "job", "delete", "--state", "ready"],
+            cwd=folder,
+            env=clean_environment(),
+            stdin=terminal,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as asked:
+            os.write(person, said)
+            assert asked.wait(20) == code
+            assert asked.stderr is not None
+            assert b"Delete 1 job?" in asked.stderr.read()
+    finally:
+        os.close(person)
+        os.close(terminal)
+    assert liteq("job", "list").stdout.count("tasks.add") == left
+
+
+def test_ctrl_c_ends_a_wait_with_130(folder: Path, liteq: Liteq) -> None:
+    liteq("enqueue", "tasks.add", "a:=1")
+
+    with subprocess.Popen(
+        [*COMMAND, "-f", "jobs.db", "job", "wait", "1"], cwd=folder, env=clean_environment(), stderr=subprocess.PIPE
+    ) as waits:
+        assert waits.stderr is not None
+        assert b"no worker is alive" in waits.stderr.readline()
+        os.kill(waits.pid, signal.SIGINT)
+        assert waits.wait(20) == 130
+        assert waits.stderr.read() == b"interrupted\n"
+
+
+def test_looking_at_a_named_file_needs_no_working_app(liteq: Liteq, folder: Path) -> None:
+    liteq("init")
+    (folder / "broken.py").write_text("1 / 0\n")
+
+    assert liteq("status", LITEQ_APP="broken").returncode == 2
+    assert liteq("status", "-f", "jobs.db", LITEQ_APP="broken").returncode == 0

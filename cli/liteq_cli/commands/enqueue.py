@@ -57,7 +57,7 @@ def enqueue(
     given = session(context)
     if given.app_setting.value is None:
         raise Refused("which app declares the task is not known", hint="--app module:attribute, or LITEQ_APP")
-    app = opened(context, create=True)
+    app = opened(context, create=True, tasks=True)
     _check_task(app, task)
     if words == ["-"]:
         if wait or args is not None:

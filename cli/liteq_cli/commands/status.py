@@ -141,11 +141,15 @@ def _worker_row(worker: WorkerRecord, *, now: int) -> list[str]:
     ]
 
 
+def _jobs(count: int) -> str:
+    return f"{count:,} job{'s' * (count != 1)}"
+
+
 def _facts(stats: Stats) -> list[tuple[str, str]]:
     file = stats.file
     facts = [
-        ("live", f"{stats.live:,} jobs"),
-        ("dead", f"{stats.dead:,} jobs" + ("; liteq dead list shows them" if stats.dead else "")),
+        ("live", _jobs(stats.live)),
+        ("dead", _jobs(stats.dead) + ("; liteq dead list shows them" if stats.dead else "")),
         ("rate", f"{stats.completed_per_minute:,.1f} completed, {stats.failed_per_minute:,.1f} failed a minute (1 h)"),
         ("mean", f"{span(stats.mean_wait_ms)} waiting, {span(stats.mean_run_ms)} running"),
         ("no worker for", clean(", ".join(stats.orphaned_tasks))),

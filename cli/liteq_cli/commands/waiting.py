@@ -15,6 +15,7 @@ from liteq_cli.exits import Code
 from liteq_cli.times import parse_duration
 
 LOOK_EVERY_S = 0.5
+NO_WORKER_AFTER_S = 2
 Advance = Callable[[int, str], None]
 
 
@@ -26,20 +27,27 @@ def wait_for(app: Liteq, job_ids: Sequence[int], *, timeout: str | None, as_json
     limit = None if timeout is None else parse_duration(timeout).total_seconds()
     jobs = [app.get_job(job_id) for job_id in dict.fromkeys(job_ids)]
     begun = app.clock.monotonic_ms()
+    hushed = False
     with _bar(len(jobs)) as advance:
         for done, job in enumerate(jobs):
             while job.refresh().state not in FINISHED:
                 advance(done, f"job {job.id} {job.state.word}")
-                left = LOOK_EVERY_S
-                if limit is not None:
-                    left = limit - (app.clock.monotonic_ms() - begun) / 1000
-                    if left <= 0:
-                        raise WaitTimeout(f"job {job.id} is still {job.state.word} after {limit:g} s")
-                _wait_a_little(job, min(left, LOOK_EVERY_S))
+                waited = (app.clock.monotonic_ms() - begun) / 1000
+                if limit is not None and waited >= limit:
+                    raise WaitTimeout(f"job {job.id} is still {job.state.word} after {limit:g} s")
+                if waited >= NO_WORKER_AFTER_S and not hushed:
+                    hushed = True
+                    _note_without_worker(app)
+                _wait_a_little(job, LOOK_EVERY_S if limit is None else min(limit - waited, LOOK_EVERY_S))
         advance(len(jobs), "done")
     _report(jobs, as_json=as_json, quiet=quiet)
     if any(job.state is not State.COMPLETED for job in jobs):
         raise typer.Exit(Code.FAILED)
+
+
+def _note_without_worker(app: Liteq) -> None:
+    if not any(worker.alive for worker in app.engine.workers()):
+        output.note("note: no worker is alive; liteq work starts one")
 
 
 def _wait_a_little(job: Job[object], seconds: float) -> None:

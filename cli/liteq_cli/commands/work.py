@@ -37,7 +37,7 @@ def work(
 
     Exit code 1 means that with --burst a job died.
     """
-    app = opened(context)
+    app = opened(context, tasks=True)
     logging.basicConfig(
         stream=sys.stderr,
         level=log_level.upper(),

@@ -1,12 +1,14 @@
 """Waits for commits: woken by the kernel when the log is written, and patient until what was written can be seen."""
 
-import time
-
+from liteq.clock import SystemClock
 from liteq.store.sqlite.file import JobFile
 from liteq.store.sqlite.platform import watch_file
 
-PAUSES_S = (0.0,) + (0.0005,) * 6 + (0.001,) * 17 + (0.005,) * 8
-"""The kernel speaks at the write, the commit is visible after its fsync: looked for that long, about 60 ms."""
+PATIENCE_MS = 100
+"""The kernel speaks at the write, the commit is visible after its fsync: so long after a signal one may be on its way."""
+SOON_MS = 20
+
+_CLOCK = SystemClock()
 
 
 class CommitWatch:
@@ -16,18 +18,18 @@ class CommitWatch:
         self._file = file
         self._signal = watch_file(file.path.with_name(file.path.name + "-wal"))
         self._woken = False
+        # A commit may have been written just before the first look, and be visible just after it.
+        self._signalled_at = _CLOCK.monotonic_ms()
         self._version = self._read_version()
 
     def wait(self, timeout_ms: int) -> bool:
-        if self._has_news():
-            return True
-        if not self._signal.wait(timeout_ms):
-            # A signal may have been missed; the version never is.
-            return self._has_news()
-        for pause in PAUSES_S:
-            time.sleep(pause)
-            if self._has_news():
-                return True
+        end = _CLOCK.monotonic_ms() + timeout_ms
+        while not self._has_news():
+            now = _CLOCK.monotonic_ms()
+            if now >= end:
+                return False
+            if self._signal.wait(min(end - now, self._pause_ms(now))):
+                self._signalled_at = _CLOCK.monotonic_ms()
         return True
 
     def wake(self) -> None:
@@ -36,6 +38,13 @@ class CommitWatch:
 
     def close(self) -> None:
         self._signal.close()
+
+    def _pause_ms(self, now: int) -> int:
+        """Give how long nothing can become visible without another signal; short while a commit may be on its way."""
+        since = now - self._signalled_at
+        if since < SOON_MS:
+            return 1
+        return 5 if since < PATIENCE_MS else 3_600_000
 
     def _has_news(self) -> bool:
         """Tell whether somebody committed, or called, since this last said so."""
