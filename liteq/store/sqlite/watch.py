@@ -5,7 +5,7 @@ from liteq.store.sqlite.file import JobFile
 from liteq.store.sqlite.platform import watch_file
 
 PATIENCE_MS = 100
-"""The kernel speaks at the write, the commit is visible after its fsync: so long after a signal one may be on its way."""
+"""The kernel speaks at the write, the commit is visible after its fsync: for so long one may be on its way."""
 SOON_MS = 20
 
 _CLOCK = SystemClock()
