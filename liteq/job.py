@@ -28,12 +28,14 @@ log = logging.getLogger("liteq.job")
 class Run:
     """One attempt while it runs: what the worker shares with the task through its context."""
 
-    __slots__ = ("asked_to_stop", "claim", "deadline_ms", "lines", "lost", "saw_stop", "timed_out")
+    __slots__ = ("asked_to_stop", "claim", "deadline_at", "lines", "lost", "over_at", "saw_stop", "timed_out")
 
-    def __init__(self, claim: Claim, deadline_ms: int = 0) -> None:
+    def __init__(self, claim: Claim) -> None:
         self.claim = claim
-        self.deadline_ms = deadline_ms
-        """Wall-clock instant at which the time limit ends, 0 without one."""
+        self.deadline_at: int | None = None
+        """The instant at which the time limit ends, for the task to look at."""
+        self.over_at: int | None = None
+        """The same in monotonic milliseconds, which decide: a clock that is set must not end anybody's time."""
         self.asked_to_stop = False
         self.timed_out = False
         self.saw_stop = False
@@ -75,7 +77,7 @@ class JobContext:
     @property
     def deadline(self) -> datetime | None:
         """When the time limit ends, UTC; None without a limit."""
-        return to_datetime(self._run.deadline_ms) if self._run.deadline_ms else None
+        return None if self._run.deadline_at is None else to_datetime(self._run.deadline_at)
 
     @property
     def cancelled(self) -> bool:

@@ -6,24 +6,27 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from liteq.worker.verdict import TimeLimit
+from liteq.clock import Clock
+from liteq.worker.verdict import Leaving, TimeLimit
 
 TRY_AGAIN_S = 0.005
 
 
 class Alarm:
-    """Interrupts the main thread when time is over. While the engine is busy there, it waits and tries again.
+    """Interrupts the task in the main thread when its time is over, or the worker's.
 
-    An exception raised in the middle of a transaction would leave locks behind; asynchronous exceptions from other
-    threads did so in one of six hits.
+    While the engine is busy there, it waits and tries again: an exception raised in the middle of a transaction would
+    leave locks behind, as asynchronous exceptions from other threads did in one of six hits.
     """
 
-    def __init__(self, busy: Callable[[], bool]) -> None:
+    def __init__(self, clock: Clock, busy: Callable[[], bool]) -> None:
+        self._clock = clock
         self._busy = busy
-        self._what: type[BaseException] | None = None
-        self._before: Any = None
+        self._limit_at: int | None = None
+        self._leave_at: int | None = None
         self._in_task = False
         self._installed = False
+        self._before: Any = None
 
     @property
     def possible(self) -> bool:
@@ -38,8 +41,8 @@ class Alarm:
 
     def uninstall(self) -> None:
         """Give SIGALRM back."""
-        if self.possible:
-            self.disarm()
+        if self._installed:
+            signal.setitimer(signal.ITIMER_REAL, 0)
             self._installed = False
             signal.signal(signal.SIGALRM, self._before)
 
@@ -47,33 +50,38 @@ class Alarm:
         """From here on the main thread runs a task, which may be interrupted, after its time limit if it has one."""
         self._in_task = True
         if timeout_ms is not None:
-            self.arm(timeout_ms / 1000)
+            self._limit_at = self._clock.monotonic_ms() + timeout_ms
+        if timeout_ms is not None or self._leave_at is not None:
+            self._set()
 
     def leave_task(self) -> None:
         """The main thread runs its own code again."""
         self._in_task = False
-        if self._what is TimeLimit:
-            self.disarm()
+        self._limit_at = None
 
-    def arm(self, seconds: float, what: type[BaseException] = TimeLimit) -> None:
-        """Raise ``what`` into the task that runs in the main thread after so many seconds, if one does."""
-        if not self._installed:
-            # The default action of SIGALRM ends the process.
-            return
-        self._what = what
-        signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
+    def leave_after(self, milliseconds: int) -> None:
+        """Raise Leaving into whatever task runs in the main thread so much later. May be called by a signal handler."""
+        self._leave_at = self._clock.monotonic_ms() + milliseconds
+        self._set()
 
-    def disarm(self) -> None:
-        """Raise nothing."""
-        self._what = None
-        signal.setitimer(signal.ITIMER_REAL, 0)
+    def _set(self) -> None:
+        moments = [moment for moment in (self._limit_at, self._leave_at) if moment is not None]
+        # SIGALRM's default action ends the process: no timer without our handler.
+        if self._installed and moments:
+            wait_ms = min(moments) - self._clock.monotonic_ms()
+            signal.setitimer(signal.ITIMER_REAL, max(wait_ms / 1000, 0.001))
 
     def _ring(self, _number: int, _frame: FrameType | None) -> None:
-        what = self._what
-        if what is None or not self._in_task:
+        if not self._in_task:
             return
         if self._busy():
             signal.setitimer(signal.ITIMER_REAL, TRY_AGAIN_S)
             return
-        self._what = None
-        raise what
+        now = self._clock.monotonic_ms()
+        if self._leave_at is not None and now >= self._leave_at:
+            self._in_task = False
+            raise Leaving
+        if self._limit_at is not None and now >= self._limit_at:
+            self._in_task = False
+            raise TimeLimit
+        self._set()

@@ -6,7 +6,9 @@ one slot that is simply a loop, without a hop between threads.
 
 import logging
 import threading
+import time
 from collections import deque
+from collections.abc import Callable
 from typing import TypeVar
 
 from liteq.errors import Busy, DiskFull, LiteqError
@@ -32,7 +34,17 @@ log = logging.getLogger("liteq.worker")
 class Bench:
     """Claims that wait for a slot and verdicts that wait to be reported."""
 
-    def __init__(self, desk: Desk, runner: Runner, watch: Watch, *, tasks: tuple[str, ...], slots: int, burst: bool):
+    def __init__(
+        self,
+        desk: Desk,
+        runner: Runner,
+        watch: Watch,
+        *,
+        tasks: tuple[str, ...],
+        slots: int,
+        burst: bool,
+        must_leave: Callable[[], bool],
+    ):
         self.error: LiteqError | None = None
         """What ended the bench, when it was not a wish."""
         self._desk = desk
@@ -41,6 +53,9 @@ class Bench:
         self._tasks = tasks
         self._slots = slots
         self._burst = burst
+        self._must_leave = must_leave
+        self.gave_up = False
+        """Whether the bench ended with reports that could not be written."""
         self._pace = Pace()
         self._claimed: deque[Claim] = deque()
         self._verdicts: deque[Verdict] = deque()
@@ -75,9 +90,13 @@ class Bench:
             self._give_back("it waited behind a long job")
 
     def close(self) -> None:
-        """Give back and report what is left."""
-        self._give_back("the worker left")
-        self._report()
+        """Give back and report what is left, unless the worker has to leave without."""
+        if self.gave_up:
+            return
+        try:
+            self._give_back("the worker left")
+        finally:
+            self._report()
 
     def _next(self, slot: int) -> Claim | None:
         while True:
@@ -86,18 +105,18 @@ class Bench:
                     return self._claimed.popleft()
             except IndexError:
                 pass
+            # What has finished must not be charged if this process dies while it is reported.
+            self._runner.slate.clear(slot)
             with self._changed:
                 if self._fetching:
                     if self._idle and self._verdicts:
                         self._watch.wake()
                     self._changed.wait(LONGEST_IDLE_MS / 1000)
                     continue
-                if self._ended and not self._verdicts:
+                if self._ended and (self.gave_up or not self._verdicts):
                     return None
                 self._fetching = True
             try:
-                # What has finished must not be charged if this process dies while reporting it.
-                self._runner.slate.clear(slot)
                 self._fetch()
             finally:
                 with self._changed:
@@ -109,12 +128,12 @@ class Bench:
             found = self._exchange(0 if self._ended else self._room())
         except (Busy, DiskFull) as error:
             log.warning("cannot write now, trying again: %s", error)
-            self._desk.stopping.wait(TROUBLE_PAUSE_MS / 1000)
+            self._pause_in_trouble()
             return
         except LiteqError as error:
             log.exception("this worker cannot go on")
             self.error = error
-            self._verdicts.clear()
+            self.gave_up = True
             self.end()
             return
         if not found and not self._ended:
@@ -135,10 +154,10 @@ class Bench:
 
     def _rest(self) -> None:
         """Wait for a commit, a due job, or a finished one."""
-        if self._desk.stopping.is_set() or self._desk.spent():
+        if self._desk.stopping or self._desk.spent():
             self.end()
             return
-        if self._burst and not self._runner.runs and not self._desk.work_left(self._tasks):
+        if self._burst and not self._runner.runs and not self._desk.work_left():
             self.end()
             return
         self._idle = True
@@ -148,7 +167,16 @@ class Bench:
             self._idle = False
         too_soon = self._reported_at + LOOK_PAUSE_MS - self._desk.clock.monotonic_ms()
         if too_soon > 0:
-            self._desk.stopping.wait(too_soon / 1000)
+            time.sleep(too_soon / 1000)
+
+    def _pause_in_trouble(self) -> None:
+        for _ in range(10):
+            if self._must_leave():
+                # The rows stay as they are: whoever can write again proves this worker dead and takes them.
+                self.gave_up = True
+                self.end()
+                return
+            time.sleep(TROUBLE_PAUSE_MS / 10_000)
 
     def _report(self, limit: int = 0) -> list[Claim]:
         """Report what is finished and claim up to ``limit`` more; after an error the verdicts still wait."""
@@ -162,7 +190,12 @@ class Bench:
         return claims
 
     def _give_back(self, reason: str) -> None:
-        self._desk.release(drain(self._claimed), reason)
+        back = drain(self._claimed)
+        try:
+            self._desk.release(back, reason)
+        except BaseException:
+            self._claimed.extend(back)
+            raise
 
 
 def drain(queue: deque[T]) -> list[T]:

@@ -4,11 +4,12 @@ import os
 import socket
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Self
 
 from liteq.clock import Clock
-from liteq.errors import InvalidOption, WrongState
+from liteq.errors import InvalidOption, LiteqError, WrongState
 from liteq.model.fleet import WorkerCard
 from liteq.model.instants import to_ms
 from liteq.model.job import Claim, Report
@@ -120,6 +121,7 @@ class Claims:
     ) -> None:
         if limit < 1:
             raise InvalidOption(f"limit must be at least 1, not {limit}")
+        self._closed = True
         self._engine = engine
         self._clock = clock
         self._queues = None if queues is None else tuple(queues)
@@ -130,9 +132,10 @@ class Claims:
         card = WorkerCard(name=name, tasks=self._tasks, queues=self._queues, slots=limit)
         self._slate = engine.register_worker(card, now=clock.now_ms())
         self._watch = engine.watch()
-        self._waiting: deque[Claim] = deque()
-        self._given: list[tuple[ClaimedJob, Claim]] = []
         self._closed = False
+        self._waiting: deque[Claim] = deque()
+        self._given: dict[int, tuple[ClaimedJob, Claim]] = {}
+        self._free = list(range(limit))
 
     def __enter__(self) -> Self:
         return self
@@ -140,22 +143,40 @@ class Claims:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        # A loop left by break or an error holds a worker's life and its jobs: they go back with the iterator.
+        with suppress(LiteqError):
+            self.close()
+
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> ClaimedJob:
         while not self._closed:
+            self._let_go()
             if self._waiting:
-                claim = self._waiting.popleft()
-                self._slate.start(len(self._given) % self._limit, claim.job_id, claim.attempt, self._clock.now_ms())
-                job = ClaimedJob(claim, self._engine, self._clock)
-                self._given = [(one, its) for one, its in self._given if not one.reported]
-                self._given.append((job, claim))
-                return job
+                return self._give(self._waiting.popleft())
+            if not self._free:
+                raise InvalidOption(f"{self._limit} claimed jobs are not reported yet; report one, or raise limit")
             self._claim()
             if not self._waiting and not self._wait:
                 self.close()
         raise StopIteration
+
+    def _give(self, claim: Claim) -> ClaimedJob:
+        slot = self._free.pop()
+        self._slate.start(slot, claim.job_id, claim.attempt, self._clock.now_ms())
+        job = ClaimedJob(claim, self._engine, self._clock)
+        self._given[slot] = (job, claim)
+        return job
+
+    def _let_go(self) -> None:
+        """Free the slots of the jobs that were reported."""
+        for slot, (job, _claim) in list(self._given.items()):
+            if job.reported:
+                self._slate.clear(slot)
+                del self._given[slot]
+                self._free.append(slot)
 
     def _claim(self) -> None:
         now = self._clock.now_ms()
@@ -177,9 +198,9 @@ class Claims:
         """Give back what was claimed and not reported, and be a worker no more."""
         if self._closed:
             return
-        self._closed = True
-        back = [claim for job, claim in self._given if not job.reported] + list(self._waiting)
+        back = [claim for job, claim in self._given.values() if not job.reported] + list(self._waiting)
         if back:
             self._engine.release(back, reason="the loop ended", now=self._clock.now_ms())
-        self._watch.close()
         self._engine.retire_worker(self._slate)
+        self._watch.close()
+        self._closed = True

@@ -100,11 +100,11 @@ def _follow(child: "subprocess.Popen[bytes]", run: Run, clock: Clock, output: Ou
 
 def _stop_if_asked(child: "subprocess.Popen[bytes]", run: Run, clock: Clock, term_at: int | None) -> int | None:
     """Send the signal that is due; give when SIGTERM was sent."""
-    if run.deadline_ms and clock.now_ms() >= run.deadline_ms:
+    now = clock.monotonic_ms()
+    if run.over_at is not None and now >= run.over_at:
         run.timed_out = True
     if not (run.timed_out or run.asked_to_stop or run.lost):
         return term_at
-    now = clock.monotonic_ms()
     if term_at is None:
         _signal_group(child, signal.SIGTERM)
         return now

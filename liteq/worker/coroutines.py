@@ -15,7 +15,7 @@ from liteq.task import Definition
 from liteq.worker.bench import LONGEST_IDLE_MS, LOOK_PAUSE_MS, TROUBLE_PAUSE_MS, drain
 from liteq.worker.desk import Desk
 from liteq.worker.records import kept
-from liteq.worker.runner import Runner
+from liteq.worker.runner import Runner, not_started
 from liteq.worker.verdict import Extra, Leaving, TimeLimit, Verdict
 
 LARGEST_BATCH = 256
@@ -100,7 +100,7 @@ class CoroutineSlots:
     async def _turn(self, clerk: ThreadPoolExecutor, watcher: ThreadPoolExecutor) -> bool:
         """Report and claim once, then wait for the next occasion; false when all is over."""
         loop = asyncio.get_running_loop()
-        ending = self.error is not None or self._desk.stopping.is_set() or self._desk.spent()
+        ending = self.error is not None or self._desk.stopping or self._desk.spent()
         if ending and not self._active and not self._verdicts:
             return False
         try:
@@ -112,9 +112,8 @@ class CoroutineSlots:
         except LiteqError as error:
             log.exception("this worker cannot go on")
             self.error = error
-            self._verdicts.clear()
             self._cancel_all()
-            return bool(self._active)
+            return False
         for claim in claims:
             self._begin(claim)
         if claims and self._free:
@@ -139,7 +138,7 @@ class CoroutineSlots:
         if not self._burst:
             return False
         loop = asyncio.get_running_loop()
-        return not await loop.run_in_executor(clerk, self._desk.work_left, self._tasks)
+        return not await loop.run_in_executor(clerk, self._desk.work_left)
 
     async def _rest(self, watcher: ThreadPoolExecutor, *, listen: bool) -> None:
         """Wait until a coroutine has finished or, if a slot is free, something was committed."""
@@ -167,12 +166,28 @@ class CoroutineSlots:
 
     def _begin(self, claim: Claim) -> None:
         slot = self._free.popleft()
-        run, started_at = self._runner.begin(slot, claim)
+        try:
+            run, started_at = self._runner.begin(slot, claim)
+        except LiteqError as error:
+            self._free.append(slot)
+            self._verdicts.append(not_started(claim, error, self._desk.clock.now_ms()))
+            return
         task = asyncio.get_running_loop().create_task(self._carry_out(claim, slot, run, started_at))
         self._active[task] = run
         task.add_done_callback(self._active.pop)
 
     async def _carry_out(self, claim: Claim, slot: int, run: Run, started_at: int) -> None:
+        try:
+            verdict = await self._verdict(claim, run, started_at)
+        except Exception as error:
+            log.exception("the end of job %d could not be judged", claim.job_id, extra={"job_id": claim.job_id})
+            verdict = self._runner.judge.broken(claim, error, started_at)
+        self._verdicts.append(verdict)
+        self._runner.slate.clear(slot)
+        self._runner.end(slot)
+        self._free.append(slot)
+
+    async def _verdict(self, claim: Claim, run: Run, started_at: int) -> Verdict:
         running.set(run)
         judge = self._runner.judge
         definition: Definition | None = None
@@ -181,19 +196,15 @@ class CoroutineSlots:
             async with asyncio.timeout(None if claim.timeout_ms is None else claim.timeout_ms / 1000) as limit:
                 value = await definition.signature.invoke(claim.args, run)
         except BaseException as error:  # noqa: BLE001  whatever a task raises becomes its verdict
-            extra = Extra(log=kept(run.lines))
-            verdict = judge.failed(run, definition, self._cause(error, run, definition), started_at, extra)
-        else:
-            run.timed_out = limit.expired()
-            verdict = judge.returned(run, definition, value, started_at, Extra(log=kept(run.lines)))
-        self._verdicts.append(verdict)
-        self._runner.slate.clear(slot)
-        self._runner.end(slot)
-        self._free.append(slot)
+            cause = self._cause(error, run, definition)
+            return judge.failed(run, definition, cause, started_at, Extra(log=kept(run.lines)))
+        if limit.expired():
+            run.timed_out = run.saw_stop = True
+        return judge.returned(run, definition, value, started_at, Extra(log=kept(run.lines)))
 
     def _cause(self, error: BaseException, run: Run, definition: Definition | None) -> BaseException:
         """Tell a time limit and a leaving worker from errors of the task's own."""
-        overdue = bool(run.deadline_ms) and self._desk.clock.now_ms() >= run.deadline_ms
+        overdue = run.over_at is not None and self._desk.clock.monotonic_ms() >= run.over_at
         if isinstance(error, TimeoutError) and overdue and definition is not None:
             return TimeLimit()
         if isinstance(error, asyncio.CancelledError) and self._leaving and not run.asked_to_stop:

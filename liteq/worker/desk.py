@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from liteq.clock import Clock
-from liteq.errors import LeaseLost
+from liteq.errors import InvalidOption, LeaseLost, LiteqError, StorageError, WrongState
 from liteq.model.job import Claim
 from liteq.store.engine import Engine, Slate
 from liteq.worker.verdict import Verdict
@@ -26,31 +26,56 @@ class Desk:
         slate: Slate,
         *,
         queues: tuple[str, ...] | None,
+        all_tasks: tuple[str, ...],
         max_jobs: int | None,
     ) -> None:
         self.engine = engine
         self.clock = clock
         self.slate = slate
-        self.stopping = threading.Event()
+        self.stopping = False
+        """Whether nothing more is to be claimed. A plain flag: signal handlers set it, and must take no lock."""
         self.counts: Counter[str] = Counter()
         """How many jobs were claimed, and how many verdicts of each verb were accepted, or were late."""
         self._queues = queues
+        self._all_tasks = all_tasks
         self._max_jobs = max_jobs
         self._lock = threading.Lock()
 
     def exchange(self, verdicts: Sequence[Verdict], *, tasks: Sequence[str], limit: int) -> list[Claim]:
         """Report the verdicts and claim up to ``limit`` jobs. Whatever fails leaves both undone."""
-        limit = self._allowed(limit)
+        allowed = self._reserve(limit)
+        claims: list[Claim] = []
+        try:
+            claims = self._report_and_claim(verdicts, tasks, allowed)
+        except (InvalidOption, WrongState, StorageError) as error:
+            if not verdicts or _concerns_all(error):
+                raise
+            self._report_singly(verdicts)
+        finally:
+            self._reserve(len(claims) - allowed)
+        return claims
+
+    def _report_and_claim(self, verdicts: Sequence[Verdict], tasks: Sequence[str], limit: int) -> list[Claim]:
         if not verdicts:
-            claims = self._claim(tasks, limit) if limit else []
-            self._note(claims, {})
-            return claims
+            return self._claim(tasks, limit) if limit else []
         accepted: Counter[str] = Counter()
         with self.engine.transaction():
             self._report(verdicts, accepted)
             claims = self._claim(tasks, limit) if limit else []
-        self._note(claims, accepted)
+        with self._lock:
+            self.counts.update(accepted)
         return claims
+
+    def _report_singly(self, verdicts: Sequence[Verdict]) -> None:
+        """One report of many was refused: let the others through, and put its job where a person looks."""
+        for verdict in verdicts:
+            try:
+                self._report_and_claim([verdict], (), 0)
+            except (InvalidOption, WrongState, StorageError) as error:
+                if _concerns_all(error):
+                    raise
+                log.exception("the report of job %d was refused", verdict.claim.job_id)
+                self._report_and_claim([verdict.refused(error)], (), 0)
 
     def release(self, claims: Sequence[Claim], reason: str) -> None:
         """Give claims back that were not started."""
@@ -58,15 +83,16 @@ class Desk:
             self.engine.release(claims, reason=reason, now=self.clock.now_ms())
             with self._lock:
                 self.counts["claimed"] -= len(claims)
+                self.counts["release"] += len(claims)
 
-    def work_left(self, tasks: Sequence[str]) -> bool:
-        """Tell whether a burst has to go on."""
-        if self.stopping.is_set() or not self._allowed(1):
+    def work_left(self) -> bool:
+        """Tell whether a burst has to go on, be it for tasks of another kind: those may enqueue the caller's."""
+        if self.stopping or self.spent():
             return False
         return self.engine.work_left(
             worker_id=self.slate.worker_id,
             queues=self._queues,
-            tasks=tasks,
+            tasks=self._all_tasks,
             until=self.clock.now_ms() + RETRIES_WAITED_FOR_MS,
         )
 
@@ -77,14 +103,18 @@ class Desk:
 
     def spent(self) -> bool:
         """Tell whether the worker has claimed as many jobs as it may."""
-        return not self._allowed(1)
+        return self._max_jobs is not None and self.counts["claimed"] >= self._max_jobs
 
-    def _allowed(self, limit: int) -> int:
-        if self.stopping.is_set():
-            return 0
-        if self._max_jobs is None:
-            return limit
-        return max(0, min(limit, self._max_jobs - self.counts["claimed"]))
+    def _reserve(self, wanted: int) -> int:
+        """Count that so many jobs are about to be claimed, or with a negative number were not after all."""
+        with self._lock:
+            if wanted > 0:
+                if self.stopping:
+                    wanted = 0
+                elif self._max_jobs is not None:
+                    wanted = max(0, min(wanted, self._max_jobs - self.counts["claimed"]))
+            self.counts["claimed"] += wanted
+        return wanted
 
     def _claim(self, tasks: Sequence[str], limit: int) -> list[Claim]:
         return self.engine.claim(
@@ -119,10 +149,10 @@ class Desk:
         facts = {"job_id": claim.job_id, "attempt": claim.attempt, "task": claim.task}
         log.warning("a late report of job %d was dropped", claim.job_id, extra=facts)
 
-    def _note(self, claims: Sequence[Claim], accepted: Counter[str] | dict[str, int]) -> None:
-        with self._lock:
-            self.counts["claimed"] += len(claims)
-            self.counts.update(accepted)
+
+def _concerns_all(error: LiteqError) -> bool:
+    """Tell trouble with the file, which the next report would meet too, from trouble with one report."""
+    return isinstance(error, StorageError) and type(error) is not StorageError
 
 
 def _tell(verdict: Verdict) -> None:

@@ -28,7 +28,10 @@ class RecordKeeper(logging.Handler):
         if run.lines is None:
             run.lines = []
         if len(run.lines) < MAX_LINES:
-            run.lines.append(self.format(record)[:MAX_LINE])
+            try:
+                run.lines.append(self.format(record)[:MAX_LINE])
+            except Exception:  # noqa: BLE001  a broken log call is reported as logging does, and fails no job
+                self.handleError(record)
         self._pass_on(record)
 
     def _pass_on(self, record: logging.LogRecord) -> None:
@@ -63,7 +66,8 @@ def kept(lines: list[str] | None) -> str | None:
     """Give the kept lines as one bounded text, None when there were none."""
     if not lines:
         return None
-    text = "\n".join(lines)
+    # File names may hold lone surrogates, which no database takes.
+    text = "\n".join(lines).encode("utf-8", "replace").decode()
     if len(lines) >= MAX_LINES:
         text += "\n... more was logged and not kept"
     return text if len(text) <= MAX_LOG else text[:MAX_LOG] + "\n... more was logged and not kept"

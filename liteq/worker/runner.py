@@ -1,9 +1,12 @@
 """Runs one claim in the calling thread and gives the verdict."""
 
+import logging
+
 from liteq.clock import Clock
-from liteq.errors import UnknownTask
+from liteq.errors import LiteqError, UnknownTask
 from liteq.job import Run, running
-from liteq.model.job import Claim
+from liteq.model.job import Claim, Report
+from liteq.model.transitions import Outcome
 from liteq.registry import Registry
 from liteq.store.engine import Slate
 from liteq.task import Definition
@@ -11,6 +14,8 @@ from liteq.worker.alarm import Alarm
 from liteq.worker.commands import Output, run_command
 from liteq.worker.records import kept
 from liteq.worker.verdict import NOTHING, Extra, Judge, Verdict
+
+log = logging.getLogger("liteq.worker")
 
 
 class Runner:
@@ -30,8 +35,8 @@ class Runner:
         run = Run(claim)
         deadline = 0
         if claim.timeout_ms is not None:
-            run.deadline_ms = now + claim.timeout_ms
-            deadline = self.clock.monotonic_ms() + claim.timeout_ms
+            run.deadline_at = now + claim.timeout_ms
+            run.over_at = deadline = self.clock.monotonic_ms() + claim.timeout_ms
         self.slate.start(slot, claim.job_id, claim.attempt, now, deadline)
         self.runs[slot] = run
         return run, now
@@ -50,12 +55,22 @@ class Runner:
 
     def run(self, slot: int, claim: Claim, alarm: Alarm | None) -> Verdict:
         """Carry the claim out in this thread. Whatever the task raises becomes its verdict."""
-        run, started_at = self.begin(slot, claim)
+        try:
+            run, started_at = self.begin(slot, claim)
+        except LiteqError as error:
+            return not_started(claim, error, self.clock.now_ms())
+        try:
+            return self._carry_out(slot, run, started_at, alarm)
+        except Exception as error:
+            log.exception("the end of job %d could not be judged", claim.job_id, extra={"job_id": claim.job_id})
+            return self.judge.broken(claim, error, started_at)
+
+    def _carry_out(self, slot: int, run: Run, started_at: int, alarm: Alarm | None) -> Verdict:
         token = running.set(run)
         definition: Definition | None = None
         output = Output()
         try:
-            definition = self.definition(claim)
+            definition = self.definition(run.claim)
             value = self._invoke(definition, run, alarm, output)
         except BaseException as error:  # noqa: BLE001  SystemExit in a task must not end the worker
             return self.judge.failed(run, definition, error, started_at, _extra(run, definition, output))
@@ -80,6 +95,12 @@ class Runner:
             return value
         run_command(value, run, self.clock, output)
         return None
+
+
+def not_started(claim: Claim, error: LiteqError, now: int) -> Verdict:
+    """Give the verdict on a claim that could not even be noted as started: it goes back unharmed."""
+    report = Report(outcome=Outcome.RELEASED, started_at=now, finished_at=now, error=str(error))
+    return Verdict(verb="release", claim=claim, report=report, reason=f"it could not be started: {error}")
 
 
 def _extra(run: Run, definition: Definition | None, output: Output) -> Extra:

@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from liteq.errors import Busy, DiskFull, LiteqError
+from liteq.errors import Busy, DiskFull
 from liteq.worker.bench import Bench
 from liteq.worker.desk import Desk
 from liteq.worker.runner import Runner
@@ -42,6 +42,7 @@ class Tender:
         self._stop_coroutine = stop_coroutine
         self._over = threading.Event()
         self._due: dict[str, int] = {}
+        self._told = False
         self._thread = threading.Thread(target=self._run, name="liteq-tender", daemon=True)
 
     def start(self) -> None:
@@ -58,10 +59,14 @@ class Tender:
                 self._turn()
             except (Busy, DiskFull) as error:
                 log.warning("upkeep has to wait: %s", error)
-            except LiteqError:
+            except Exception:
+                # This thread also beats and takes from the dead: it must outlive whatever one step meets.
                 log.exception("upkeep failed; the jobs go on")
 
     def _turn(self) -> None:
+        if self._desk.stopping and not self._told:
+            self._told = True
+            log.info("stopping: running jobs may finish; a second signal gives them back")
         self._enforce_limits()
         if self._bench is not None:
             self._bench.mind()
@@ -85,15 +90,15 @@ class Tender:
 
     def _beat(self) -> None:
         self._desk.slate.beat(self._desk.clock.monotonic_ms())
-        if not self._desk.slate.intact() and not self._desk.stopping.is_set():
+        if not self._desk.slate.intact() and not self._desk.stopping:
             log.error("the worker's lock file was removed or replaced; it claims nothing more")
-            self._desk.stopping.set()
+            self._desk.stopping = True
 
     def _enforce_limits(self) -> None:
         """Tell tasks in threads that their time is over; they see it by ``ctx.cancelled``."""
-        now = self._desk.clock.now_ms()
+        now = self._desk.clock.monotonic_ms()
         for run in list(self._runner.runs.values()):
-            if run.deadline_ms and now >= run.deadline_ms:
+            if run.over_at is not None and now >= run.over_at:
                 run.timed_out = True
 
     def _pass_on_cancels(self) -> None:

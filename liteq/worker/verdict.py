@@ -52,6 +52,17 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     def completion(self) -> Completion:
         return Completion(claim=self.claim, report=self.report, result=self.result, result_error=self.result_error)
 
+    def refused(self, error: LiteqError) -> "Verdict":
+        """Give the plain dead letter that stands for a report which the engine would not take."""
+        words = f"its report was refused: {describe(error)}"
+        report = Report(
+            outcome=Outcome.FAILED,
+            started_at=self.report.started_at,
+            finished_at=self.report.finished_at,
+            error=words,
+        )
+        return Verdict(verb="dead_letter", claim=self.claim, report=report, reason=words)
+
     def write(self, engine: Engine, *, now: int) -> None:
         """Report it, if it is no completion: those are reported many at a time. LeaseLost when late."""
         if self.verb == "retry":
@@ -81,7 +92,7 @@ class Judge:
     def returned(self, run: Run, definition: Definition, value: Any, started_at: int, extra: "Extra") -> Verdict:
         """Judge an attempt that returned a value."""
         claim = run.claim
-        if run.timed_out:
+        if run.timed_out and run.saw_stop:
             return self.failed(run, definition, TimeLimit(), started_at, extra)
         if run.asked_to_stop and run.saw_stop:
             return self._verdict("abort", claim, Outcome.ABORTED, started_at, extra, error="stopped when asked")
@@ -89,9 +100,9 @@ class Judge:
         if value is not None:
             try:
                 result = encode(value, what="result", max_bytes=MAX_RESULT)
-            except LiteqError as error:
+            except Exception as error:  # noqa: BLE001  encoding calls the value's own code
                 # The work is done; running it again for the sake of its result would do it twice.
-                result_error = str(error)
+                result_error = str(error) if isinstance(error, LiteqError) else describe(error)
         report = Report(
             outcome=Outcome.COMPLETED,
             started_at=started_at,
@@ -106,15 +117,28 @@ class Judge:
         """Judge an attempt that raised."""
         claim = run.claim
         if isinstance(error, Snooze):
-            wait = to_ms(error.delay, what="delay")
-            verdict = self._verdict("snooze", claim, Outcome.SNOOZED, started_at, extra, error=str(error))
-            return msgspec.structs.replace(verdict, run_at=verdict.report.finished_at + wait)
+            return self._snooze(claim, definition, error, started_at, extra)
         if isinstance(error, Leaving):
             words = "the worker left"
             return self._verdict("release", claim, Outcome.RELEASED, started_at, extra, error=words, reason=words)
         if run.asked_to_stop and not isinstance(error, TimeLimit):
             return self._verdict("abort", claim, Outcome.ABORTED, started_at, extra, error=describe(error))
         return self._failure(claim, definition, error, started_at, extra)
+
+    def broken(self, claim: Claim, error: Exception, started_at: int) -> Verdict:
+        """Judge an attempt whose end could not be judged otherwise: a person has to look."""
+        words = f"its end could not be judged: {describe(error)}"
+        return self._verdict("dead_letter", claim, Outcome.FAILED, started_at, NOTHING, error=words)
+
+    def _snooze(
+        self, claim: Claim, definition: Definition | None, error: Snooze, started_at: int, extra: "Extra"
+    ) -> Verdict:
+        try:
+            wait = to_ms(error.delay, what="the delay of Snooze")
+        except (TypeError, InvalidOption) as wrong:
+            return self._failure(claim, definition, wrong, started_at, extra)
+        verdict = self._verdict("snooze", claim, Outcome.SNOOZED, started_at, extra, error=describe(error))
+        return msgspec.structs.replace(verdict, run_at=verdict.report.finished_at + wait)
 
     def _failure(
         self,
@@ -128,7 +152,8 @@ class Judge:
         if isinstance(error, TimeLimit) and claim.timeout_ms is not None:
             words = f"timed out after {claim.timeout_ms / 1000:g} s"
         trace = None if isinstance(error, (TimeLimit, CommandFailed, GiveUp)) else trace_of(error)
-        extra = msgspec.structs.replace(extra, traceback=trace, exit_code=getattr(error, "exit_code", None))
+        exit_code = error.exit_code if isinstance(error, CommandFailed) else None
+        extra = msgspec.structs.replace(extra, traceback=trace, exit_code=exit_code)
         final = self._final_reason(claim, definition, error, words)
         if final is not None:
             return self._verdict("dead_letter", claim, outcome, started_at, extra, error=words, reason=final)
@@ -145,7 +170,7 @@ class Judge:
             wrong_type = isinstance(error.__cause__, msgspec.ValidationError)
             return f"{'bad_arguments' if wrong_type else 'undecodable'}: {words}"
         if isinstance(error, GiveUp):
-            return f"gave up: {error.reason}"
+            return f"gave up: {printable(str(error.reason))}"
         retry = (definition.options.retry if definition else None) or self._default_retry
         plain = isinstance(error, Exception)
         if plain and not isinstance(error, CommandFailed) and not retry.wants(error):
@@ -210,9 +235,13 @@ def describe(error: BaseException) -> str:
         text = f"InvalidOption: {error}"
     else:
         text = f"{type(error).__name__}: {_text_of(error)}".removesuffix(": ")
-    line = text.replace("\n", " ").strip()
-    printable = "".join(c if c.isprintable() else "?" for c in line)
-    return printable if len(printable) <= MAX_ERROR else printable[:MAX_ERROR] + "…"
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """Give the text as one bounded line that can be stored and shown: surrogates and controls become question marks."""
+    line = "".join(c if c.isprintable() else "?" for c in text[: 2 * MAX_ERROR].replace("\n", " ").strip())
+    return line if len(line) <= MAX_ERROR else line[:MAX_ERROR] + "…"
 
 
 def _text_of(error: BaseException) -> str:

@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -25,10 +25,11 @@ from liteq.worker.desk import Desk
 from liteq.worker.records import keep_records, leave_records
 from liteq.worker.runner import Runner
 from liteq.worker.tender import Tender
-from liteq.worker.verdict import Judge, Leaving
+from liteq.worker.verdict import Judge
 
 MAX_SLOTS = 1_000
 LOOK_EVERY_S = 0.1
+COROUTINES_LEAVE_S = 2.0
 
 log = logging.getLogger("liteq.worker")
 
@@ -82,25 +83,37 @@ class Worker:
         self._bench: Bench | None = None
         self._ready = threading.Event()
         self._thread: threading.Thread | None = None
-        self._alarm = Alarm(engine.busy_here)
+        self._error: BaseException | None = None
+        self._alarm = Alarm(clock, engine.busy_here)
 
     def start(self) -> None:
-        """Run in a thread of its own; returns once the worker is known."""
-        self._thread = threading.Thread(target=self.run, name="liteq-worker", daemon=True)
+        """Run in a thread of its own; returns once the worker is known, or raises why it is not."""
+        self._thread = threading.Thread(target=self._run_in_thread, name="liteq-worker", daemon=True)
         self._thread.start()
         self._ready.wait()
+        if self._desk is None:
+            self.join()
+
+    def _run_in_thread(self) -> None:
+        try:
+            self.run()
+        except BaseException as error:  # noqa: BLE001  raised again where the worker is joined
+            self._error = error
 
     def stop(self) -> None:
         """Claim nothing more; what runs may finish."""
         if self._desk is not None:
-            self._desk.stopping.set()
+            self._desk.stopping = True
         if self._bench is not None:
             self._bench.end()
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until a started worker has ended."""
+        """Wait until a started worker has ended, and raise what ended it if that was an error."""
         if self._thread is not None:
             self._thread.join(timeout)
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
 
     def run(self) -> WorkResult:
         """Work until stopped, or with ``burst`` until nothing is left; give what was done.
@@ -110,21 +123,39 @@ class Worker:
         """
         keep_records()
         try:
-            slate = self._engine.register_worker(self._card(), now=self._clock.now_ms())
-            try:
-                return self._work(slate)
-            finally:
-                with suppress(LiteqError):
-                    self._engine.retire_worker(slate)
-                if self._settings.burst:
-                    self._engine.settle()
+            with self._signals():
+                slate = self._engine.register_worker(self._card(), now=self._clock.now_ms())
+                try:
+                    return self._work(slate)
+                finally:
+                    self._retire(slate)
         finally:
             self._ready.set()
             leave_records()
 
+    def _retire(self, slate: Slate) -> None:
+        """Be struck from the list; a worker that cannot write just ends, and is proved dead by the next that looks."""
+        try:
+            if self._bench is not None and self._bench.gave_up:
+                slate.release(remove=False)
+            else:
+                self._engine.retire_worker(slate)
+                if self._settings.burst:
+                    self._engine.settle()
+        except LiteqError:
+            log.exception("the worker could not sign off")
+            slate.release(remove=False)
+
     def _work(self, slate: Slate) -> WorkResult:
         settings = self._settings
-        desk = Desk(self._engine, self._clock, slate, queues=settings.queues, max_jobs=settings.max_jobs)
+        desk = Desk(
+            self._engine,
+            self._clock,
+            slate,
+            queues=settings.queues,
+            all_tasks=self._card().tasks,
+            max_jobs=settings.max_jobs,
+        )
         runner = Runner(self._tasks, self._clock, slate, self._judge)
         self._watch = watch = self._engine.watch()
         self._desk = desk
@@ -135,6 +166,7 @@ class Worker:
             tasks=self._names("function", "command"),
             slots=settings.threads,
             burst=settings.burst,
+            must_leave=self._must_leave,
         )
         coroutines = self._coroutines(desk, runner)
         tender = Tender(
@@ -144,18 +176,18 @@ class Worker:
             retention_ms=settings.retention_ms,
             stop_coroutine=None if coroutines is None else coroutines.stop_asked,
         )
-        with self._signals():
-            tender.start()
-            if coroutines is not None:
-                coroutines.start()
-            self._ready.set()
-            try:
-                self._serve(bench, coroutines)
-                self._abandon(desk, runner)
-            finally:
-                tender.stop()
-                bench.close()
-                watch.close()
+        # A signal may have come before there was anything to stop.
+        desk.stopping = desk.stopping or self._wishes > 0
+        tender.start()
+        if coroutines is not None:
+            coroutines.start()
+        self._ready.set()
+        try:
+            self._serve(bench, coroutines)
+        finally:
+            tender.stop()
+            self._close(bench, desk, runner)
+            watch.close()
         error = bench.error or (coroutines.error if coroutines else None)
         if error is not None:
             raise error
@@ -173,22 +205,35 @@ class Worker:
             bench.serve(0, self._alarm if self._alarm.possible else None)
         finally:
             self._alarm.uninstall()
-        for thread in threads:
-            while thread.is_alive() and not self._must_leave():
-                thread.join(LOOK_EVERY_S)
-        if coroutines is not None:
-            self._join_coroutines(coroutines)
+            bench.end()
+            for thread in threads:
+                while thread.is_alive() and not self._must_leave():
+                    thread.join(LOOK_EVERY_S)
+            if coroutines is not None:
+                self._join_coroutines(coroutines)
 
     def _join_coroutines(self, coroutines: CoroutineSlots) -> None:
         if not self._settings.burst and self._desk is not None:
             # The thread slots have ended, so this worker ends; in a burst the coroutines find their own end.
-            self._desk.stopping.set()
+            self._desk.stopping = True
         while not coroutines.join(LOOK_EVERY_S):
             if self._must_leave():
                 coroutines.leave()
+                # One that blocks its loop or swallows the cancel cannot be waited for; its job is given back.
+                coroutines.join(COROUTINES_LEAVE_S)
+                return
 
     def _must_leave(self) -> bool:
         return self._leave_at is not None and self._clock.monotonic_ms() >= self._leave_at
+
+    def _close(self, bench: Bench, desk: Desk, runner: Runner) -> None:
+        try:
+            bench.close()
+            if not bench.gave_up:
+                self._abandon(desk, runner)
+        except LiteqError:
+            # What cannot be written stays with this worker's row, and is taken once its lock is free.
+            log.exception("not everything could be reported")
 
     def _abandon(self, desk: Desk, runner: Runner) -> None:
         """Give back what still runs in threads when the grace is over: a thread cannot be ended from outside."""
@@ -237,16 +282,16 @@ class Worker:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        # Only flags, the alarm and the watch: a lock or a log call here could wait for the very thread it interrupts.
         self._wishes += 1
-        log.info("%s: %s", signal.Signals(number).name, "finishing" if self._wishes == 1 else "leaving now")
         grace_ms = self._settings.grace_ms if self._wishes == 1 else 0
         self._leave_at = self._clock.monotonic_ms() + grace_ms
         if self._desk is not None:
-            self._desk.stopping.set()
+            self._desk.stopping = True
         if self._watch is not None:
             self._watch.wake()
-        self._alarm.arm(grace_ms / 1000, Leaving)
+        self._alarm.leave_after(grace_ms)
 
 
 def _result(desk: Desk) -> WorkResult:

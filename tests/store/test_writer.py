@@ -85,7 +85,7 @@ threads[0].start()
 writing.wait()
 threads.append(threading.Thread(target=enqueue))
 threads[1].start()
-while not engine.file.shared_commit._led:
+while engine.file.shared_commit._leader is None:
     pass
 in_child(lambda: [answer_to(enqueue)])
 forked.set()
@@ -159,7 +159,7 @@ def run_in_one_party(engine: SqliteEngine, verbs: list[Callable[[], None]]) -> N
     with engine.transaction():
         leader.start()
         # The leader has taken its party, itself alone, and stands before the lock.
-        wait_until(lambda: engine.file.shared_commit._led and not queue)
+        wait_until(lambda: engine.file.shared_commit._leader is not None and not queue)
         for thread in threads:
             thread.start()
         wait_until(lambda: len(queue) == len(verbs))

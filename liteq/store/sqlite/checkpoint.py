@@ -1,12 +1,17 @@
 """Moves the write-ahead log back into the file: in the background where a worker tends it, else after a commit."""
 
+import logging
 import threading
 from pathlib import Path
 
 import apsw
 
+from liteq.errors import Busy, LiteqError, StorageError
 from liteq.store.sqlite.connection import Connection, connect, wait_when_busy, write_ahead
+from liteq.store.sqlite.translate import raw_errors_translated
 from liteq.store.sqlite.writer import Writer
+
+_log = logging.getLogger("liteq.store")
 
 SOME_PAGES = 1_000
 """From here on (about 4 MB) a passive checkpoint is worth its fsyncs."""
@@ -24,15 +29,32 @@ class Checkpointer:
         self._path = path
         self._writer = writer
         self._own: Connection | None = None
+        self._closed = False
+        self._told = False
         self._lock = threading.Lock()
 
     def after_commit(self) -> None:
-        """Checkpoint when the log has grown and nobody else will."""
-        if self._writer.wal_pages >= (2 * MANY_PAGES if self.tended else SOME_PAGES):
+        """Checkpoint when the log has grown and nobody else will. Raises nothing: the commit itself succeeded."""
+        if self._closed or self._writer.wal_pages < (2 * MANY_PAGES if self.tended else SOME_PAGES):
+            return
+        try:
             self.tend()
+        except LiteqError as error:
+            self._tell_once(error)
+        else:
+            self._told = False
+
+    def _tell_once(self, error: LiteqError) -> None:
+        # Every commit from now on tries again, and would say the same.
+        if not self._told:
+            self._told = True
+            _log.warning("the log could not be checkpointed", extra={"path": str(self._path), "error": str(error)})
 
     def tend(self) -> None:
-        """Checkpoint if the log is worth it. Never waits for long; a busy file is left for the next time."""
+        """Checkpoint if the log is worth it. Never waits for long; a busy file is left for the next time.
+
+        ``StorageError`` or one of its kind when the disk fails; the log then stays as it is.
+        """
         pages = self._writer.wal_pages
         if pages < SOME_PAGES:
             return
@@ -41,7 +63,7 @@ class Checkpointer:
         try:
             self._run(apsw.SQLITE_CHECKPOINT_RESTART if pages >= MANY_PAGES else apsw.SQLITE_CHECKPOINT_PASSIVE)
             self._writer.wal_pages = 0
-        except apsw.BusyError:
+        except Busy:
             # Another process checkpoints or an old reader pins the log; its next commit tells us the length again.
             return
         finally:
@@ -53,18 +75,30 @@ class Checkpointer:
             try:
                 self._run(apsw.SQLITE_CHECKPOINT_TRUNCATE)
                 self._writer.wal_pages = 0
-            except apsw.BusyError:
+            except Busy:
                 return
 
     def _run(self, mode: int) -> None:
+        if self._closed:
+            raise StorageError("this app was closed")
         if self._own is None:
-            self._own = connect(self._path)
-            write_ahead(self._own)
-            wait_when_busy(self._own, RESTART_WAIT_MS)
-        self._own.raw.wal_checkpoint(mode=mode)
+            self._own = self._connect()
+        with raw_errors_translated():
+            self._own.raw.wal_checkpoint(mode=mode)
+
+    def _connect(self) -> Connection:
+        connection = connect(self._path)
+        try:
+            write_ahead(connection)
+            wait_when_busy(connection, RESTART_WAIT_MS)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def close(self) -> None:
         with self._lock:
-            if self._own is not None:
-                self._own.close()
-                self._own = None
+            self._closed = True
+            own, self._own = self._own, None
+            if own is not None:
+                own.close()

@@ -4,9 +4,11 @@ A lane is a (queue, task). Everything that excludes jobs from a claim excludes w
 cost a claim nothing, however many they are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from heapq import merge
 from itertools import islice
+
+import msgspec
 
 from liteq.model.job import Claim
 from liteq.store.sqlite.enqueueing import id_list
@@ -32,11 +34,11 @@ class Claiming:
             promoted = self.file.writer.connection.rows("promote", {"now": now})
             if promoted:
                 heads = self._heads(*wanted, limit)
-            claims = self._take(heads, worker_id, now)
+            claims = self._take(heads, worker_id, queues, now)
             if len(claims) < len(heads):
                 # Rivals took some between our look and the lock; nobody can now.
                 heads = self._heads(*wanted, limit - len(claims))
-                claims += self._take(heads, worker_id, now)
+                claims += self._take(heads, worker_id, queues, now)
         claims.sort(key=_claim_order)
         return claims
 
@@ -58,7 +60,7 @@ class Claiming:
         return due is not None and due <= now
 
     def _heads(self, queues: frozenset[str] | None, tasks: frozenset[str], limit: int) -> list[Head]:
-        paused = {row[0] for row in self.file.read("paused_queues")}
+        paused = self._paused()
         lanes = [
             self._lane(queue, task, limit)
             for queue, task in self.file.read("ready_lanes")
@@ -68,16 +70,30 @@ class Claiming:
             return lanes[0]
         return list(islice(merge(*lanes), limit))
 
+    def _paused(self) -> set[str]:
+        return {row[0] for row in self.file.read("paused_queues")}
+
     def _lane(self, queue: str, task: str, limit: int) -> list[Head]:
         rows = self.file.read("lane_heads", {"queue": queue, "task": task, "limit": limit})
         return [(-priority, run_at, job_id) for priority, run_at, job_id in rows]
 
-    def _take(self, heads: Sequence[Head], worker_id: int, now: int) -> list[Claim]:
+    def _take(self, heads: Sequence[Head], worker_id: int, queues: Sequence[str] | None, now: int) -> list[Claim]:
         if not heads:
             return []
-        values = {"job_ids": id_list([head[2] for head in heads]), "worker_id": worker_id, "now": now}
+        values = {
+            "job_ids": id_list([head[2] for head in heads]),
+            "queues": None if queues is None else _name_list(queues),
+            # Read under the lock: a queue that was paused before it gives no job any more.
+            "paused": _name_list(paused) if (paused := self._paused()) else None,
+            "worker_id": worker_id,
+            "now": now,
+        }
         return [Claim(*row) for row in self.file.writer.connection.rows("claim", values)]
 
 
 def _claim_order(claim: Claim) -> Head:
     return (-claim.priority, claim.run_at, claim.job_id)
+
+
+def _name_list(names: Iterable[str]) -> str:
+    return msgspec.json.encode(list(names)).decode()

@@ -11,7 +11,7 @@ import apsw
 
 from liteq.errors import NotALiteqFile, StorageError
 from liteq.store.sqlite.statements import statements
-from liteq.store.sqlite.translate import RAW_ERRORS, translated
+from liteq.store.sqlite.translate import RAW_ERRORS, raw_errors_translated, translated
 
 OLDEST_SQLITE = (3, 51, 3)
 JOURNAL_SIZE_LIMIT = 8 * 1024 * 1024
@@ -52,11 +52,20 @@ class Connection:
 
     def file_moved(self) -> bool:
         """Tell whether the path no longer names the open file: then commits succeed into nothing."""
-        self.raw.file_control("main", apsw.SQLITE_FCNTL_HAS_MOVED, self._moved_at)
+        with raw_errors_translated():
+            self.raw.file_control("main", apsw.SQLITE_FCNTL_HAS_MOVED, self._moved_at)
         return bool(self._moved.value)
 
+    def in_transaction(self) -> bool:
+        """Tell whether a transaction is open; a closed connection has none."""
+        try:
+            return self.raw.in_transaction
+        except apsw.ConnectionClosedError:
+            return False
+
     def close(self) -> None:
-        self.raw.close()
+        with raw_errors_translated():
+            self.raw.close()
 
 
 def connect(path: Path, *, read_only: bool = False) -> Connection:

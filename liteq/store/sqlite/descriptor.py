@@ -36,8 +36,10 @@ class Descriptor:
         return True
 
     def unlock(self) -> None:
+        # A task that closed every descriptor of the process took the lock with them.
         if self.fd >= 0:
-            fcntl.flock(self.fd, fcntl.LOCK_UN)
+            with suppress(OSError):
+                fcntl.flock(self.fd, fcntl.LOCK_UN)
 
     def is_at(self, path: Path) -> bool:
         try:
@@ -53,7 +55,8 @@ class Descriptor:
             # Closing alone would leave the lock to a child that another thread is forking at this moment.
             with suppress(OSError):
                 fcntl.flock(fd, fcntl.LOCK_UN)
-            os.close(fd)
+            with suppress(OSError):
+                os.close(fd)
 
 
 _open_here: set[Descriptor] = set()

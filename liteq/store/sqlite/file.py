@@ -3,15 +3,16 @@
 import os
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from liteq.errors import DiskFull, LiteqError
+from liteq.errors import DiskFull, ForkedClient, StorageError, WrongState
 from liteq.store.sqlite import schema
 from liteq.store.sqlite.checkpoint import Checkpointer
 from liteq.store.sqlite.connection import Bindings, Connection, Row, connect, wait_when_busy, write_ahead
 from liteq.store.sqlite.guards import check_filesystem, check_path, create_private
 from liteq.store.sqlite.one_library import claim_inode, release_inode
+from liteq.store.sqlite.platform import storage_error
 from liteq.store.sqlite.shared_commit import SharedCommit
 from liteq.store.sqlite.sidecar import Sidecar
 from liteq.store.sqlite.writer import Inside, Writer
@@ -45,11 +46,12 @@ class JobFile:
             raise
 
     def _open(self, *, full: bool, shared: bool, busy_timeout_ms: int) -> None:
-        known = _look(self.path, shared=shared)
+        known = _look(self.path, shared=shared, busy_timeout_ms=busy_timeout_ms)
         self.inside = Inside()
         self.sidecar = Sidecar(self.path)
         self.sidecar.open()
         self._reading = threading.Lock()
+        self._closing = threading.Lock()
         self._closed = False
         opened: list[Connection] = []
         try:
@@ -66,6 +68,7 @@ class JobFile:
                 self.inside,
                 path=self.path,
                 full=full,
+                shared=shared,
                 busy_timeout_ms=busy_timeout_ms,
             )
             self._bring_up_to_date(shared=shared)
@@ -120,12 +123,14 @@ class JobFile:
             return self.writer.connection.rows(name, bindings)
         self.writer.refuse_fork()
         with self.inside, self._reading:
+            self._refuse_closed()
             return self._reader.rows(name, bindings)
 
     def read_plain(self, sql: str) -> list[Row]:
         """Run a fixed pragma beside all writers."""
         self.writer.refuse_fork()
         with self.inside, self._reading:
+            self._refuse_closed()
             return self._reader.plain(sql)
 
     def refuse_when_nearly_full(self) -> None:
@@ -135,28 +140,54 @@ class JobFile:
         except FileNotFoundError:
             # The write that follows finds out that the file was moved, and says so.
             return
+        except OSError as error:
+            raise storage_error(error, self.path) from None
         if disk.f_bavail * disk.f_frsize < KEPT_FOR_DRAINING:
             raise DiskFull("less than 8 MiB are free on the disk; they are kept for running what is queued")
 
     def close(self) -> None:
-        """Close everything. A forked child only drops its side: the parent's locks are not the child's."""
-        if self._closed:
-            return
-        self._closed = True
-        with suppress(LiteqError):
+        """Close everything, after what other threads have begun. Later verbs raise ``StorageError``.
+
+        ``WrongState`` inside a transaction of the calling thread. A second call does nothing. A forked child only
+        drops its side: the parent's locks are not the child's.
+        """
+        try:
             self.writer.refuse_fork()
-            for connection in (self.checkpointer, self._reader, self.writer.connection):
-                connection.close()
-            self.sidecar.close()
-            release_inode(self.path)
+        except ForkedClient:
+            self._closed = True
+            return
+        if self.writer.holds():
+            raise WrongState("a transaction of this thread is open; end it before the app is closed")
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                self._close_all()
+
+    def _close_all(self) -> None:
+        # Whatever fails on the way, all the rest is let go; the stack runs from its end.
+        with ExitStack() as steps:
+            steps.callback(release_inode, self.path)
+            steps.callback(self.sidecar.close)
+            steps.callback(self.writer.close)
+            steps.callback(self._close_reader)
+            steps.callback(self.checkpointer.close)
+
+    def _close_reader(self) -> None:
+        with self._reading:
+            self._reader.close()
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise StorageError("this app was closed")
 
 
-def _look(path: Path, *, shared: bool) -> bool:
+def _look(path: Path, *, shared: bool, busy_timeout_ms: int) -> bool:
     """Tell whether the file is a liteq file, without changing a byte of it."""
     if path.stat().st_size == 0:
         return False
     connection = connect(path, read_only=True)
     try:
+        wait_when_busy(connection, busy_timeout_ms)
         return schema.holds_liteq(connection, shared=shared)
     finally:
         connection.close()

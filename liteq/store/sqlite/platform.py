@@ -178,11 +178,18 @@ def writer_pid(shm_path: Path) -> int | None:
 
 
 def watch_file(path: Path) -> FileWatch:
-    """Give the best watch that this machine has for a file, which need not exist yet."""
+    """Give the best watch that this machine has for a file, which need not exist yet.
+
+    ``StorageError`` when the process has no descriptor left even for the plainest one.
+    """
     try:
         return FolderWatch(path)
     except OSError:
+        pass
+    try:
         return PacedWatch(path)
+    except OSError as error:
+        raise storage_error(error, path) from None
 
 
 class _Waker:
@@ -217,7 +224,11 @@ class FolderWatch:
         """Watch ``path``. ``OSError`` where inotify is missing or used up, or the folder does not exist."""
         self._name = os.fsencode(path.name)
         self._fd = _inotify_on(path.parent)
-        self._waker = _Waker()
+        try:
+            self._waker = _Waker()
+        except BaseException:
+            os.close(self._fd)
+            raise
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
         self._poll.register(self._waker.inner, select.POLLIN)

@@ -3,33 +3,44 @@
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from threading import get_ident
+from typing import Any, Generic, TypeVar
 
 from liteq.errors import LiteqError, StorageError
 from liteq.store.sqlite.writer import Inside, Writer
 
 T = TypeVar("T")
+_PATIENCE_S = 0.05
+"""How often who waits looks whether its leader is still there: an interrupt may leave no time to hand on."""
 
 
 class _Ticket(Generic[T]):
     """One thread's verb on its way through a shared commit."""
 
-    __slots__ = ("_error", "_value", "leads", "served", "turn", "verb")
+    __slots__ = ("_error", "_value", "_verb", "begun", "served", "thread", "turn")
 
     def __init__(self, verb: Callable[[], T]) -> None:
-        self.verb = verb
+        self.begun = False
         self.served = False
-        self.leads = False
+        self.thread = get_ident()
         self.turn = threading.Lock()
         self.turn.acquire()
+        self._verb = verb
         self._error: BaseException | None = None
         self._value: T | None = None
 
     def run(self) -> None:
-        self._value = self.verb()
+        self.begun = True
+        self._error = None
+        self._value = self._verb()
 
     def fail(self, error: BaseException) -> None:
         self._error = error
+
+    def wake(self) -> None:
+        """Let its thread look again. Under the mutex of the queue: of two calls one would find the lock released."""
+        if self.turn.locked():
+            self.turn.release()
 
     def outcome(self) -> T:
         if self._error is not None:
@@ -42,14 +53,16 @@ class SharedCommit:
 
     The first comer leads: it runs everybody's verb in its own transaction, each under a savepoint, and
     commits once. Who comes meanwhile waits, and one of those leads the next, as in LevelDB's write queue.
+    A leader may be interrupted at any moment; then the verbs that it has not begun are the next one's.
     """
 
     def __init__(self, writer: Writer, inside: Inside) -> None:
         self._writer = writer
         self._inside = inside
         self._mutex = threading.Lock()
-        self._waiting: deque[_Ticket[object]] = deque()
-        self._led = False
+        self._waiting: deque[_Ticket[Any]] = deque()
+        self._leader: _Ticket[Any] | None = None
+        self._party: list[_Ticket[Any]] = []
 
     def run(self, verb: Callable[[], T]) -> T:
         """Run the verb in a commit of this thread's or another's; return when that is on the disk."""
@@ -59,60 +72,85 @@ class SharedCommit:
         self._writer.refuse_fork()
         ticket = _Ticket(verb)
         with self._inside:
-            with self._mutex:
-                self._waiting.append(ticket)  # type: ignore[arg-type]  # its value goes back to this thread alone
-                ticket.leads = not self._led
-                self._led = True
             try:
-                if not ticket.leads:
-                    ticket.turn.acquire()
-                if not ticket.served:
-                    self._lead()
-            except BaseException:
-                # Interrupted while waiting: nobody may be left to wait for a thread that has gone.
-                self._leave(ticket)
+                self._pass(ticket)
+            except BaseException as error:
+                # Interrupted, wherever it was: nobody may be left to wait for a thread that has gone.
+                self._leave(ticket, error)
                 raise
         return ticket.outcome()
 
-    def _lead(self) -> None:
+    def _pass(self, ticket: _Ticket[Any]) -> None:
         with self._mutex:
-            party = list(self._waiting)
+            self._waiting.append(ticket)
+        while not ticket.served:
+            if self._takes_lead(ticket):
+                self._lead(ticket)
+            else:
+                ticket.turn.acquire(timeout=_PATIENCE_S)
+
+    def _takes_lead(self, ticket: _Ticket[Any]) -> bool:
+        """Make the ticket's thread the leader, of all who wait, if there is none."""
+        with self._mutex:
+            leader = self._leader
+            if leader is not None and self._is_gone(leader):
+                self._give_back(StorageError("it has gone"))
+            if self._leader is not None or ticket.served:
+                return False
+            self._leader = ticket
+            self._party = list(self._waiting)
             self._waiting.clear()
+            return True
+
+    def _is_gone(self, leader: _Ticket[Any]) -> bool:
+        # Who comes again has left its former ticket behind.
+        return leader.thread == get_ident() or not self._inside.has(leader.thread)
+
+    def _lead(self, ticket: _Ticket[Any]) -> None:
+        party = list(self._party)
         try:
-            with self._writer.transaction():
-                self._run_all(party)
+            self._writer.run(lambda: self._run_all(party))
         except LiteqError as error:
-            for ticket in party:
-                ticket.fail(error)
-        except BaseException as error:
-            # Ctrl-C hit the leader. It is the leader's alone; what became of the commit, the others cannot know.
-            for ticket in party:
-                ticket.fail(_interrupted(error))
-            raise
-        finally:
-            for ticket in party:
-                ticket.served = True
-                ticket.turn.release()
-            self._hand_on()
+            for one in party:
+                one.fail(error)
+        with self._mutex:
+            for one in party:
+                _serve(one)
+            if self._leader is ticket:
+                self._party = []
+                self._hand_on()
 
     def _hand_on(self) -> None:
         """Let one of those who came meanwhile lead the next commit."""
-        with self._mutex:
-            if self._waiting:
-                self._waiting[0].leads = True
-                self._waiting[0].turn.release()
-            else:
-                self._led = False
+        self._leader = None
+        if self._waiting:
+            self._waiting[0].wake()
 
-    def _leave(self, ticket: _Ticket[T]) -> None:
+    def _leave(self, ticket: _Ticket[Any], error: BaseException) -> None:
         with self._mutex:
-            waits = ticket in self._waiting
-            if waits:
-                self._waiting.remove(ticket)  # type: ignore[arg-type]  # the one that this thread put there
-        if waits and ticket.leads:
-            self._hand_on()
+            if self._leader is ticket:
+                # What became of a commit that was cut short, the others cannot know.
+                self._give_back(error)
+            if ticket in self._waiting:
+                self._waiting.remove(ticket)
+            if self._leader is None:
+                self._hand_on()
 
-    def _run_all(self, party: list[_Ticket[object]]) -> None:
+    def _give_back(self, error: BaseException) -> None:
+        """End the lead of a thread that was interrupted: no verb is run a second time, and none is forgotten."""
+        party, self._party = self._party, []
+        for one in reversed(party):
+            if one.begun:
+                if not one.served:
+                    one.fail(_interrupted(error))
+                    _serve(one)
+            elif one not in self._waiting:
+                self._waiting.appendleft(one)
+        self._leader = None
+
+    def _run_all(self, party: list[_Ticket[Any]]) -> None:
+        # Under the write lock: what another leader has begun is that one's to serve.
+        party[:] = [one for one in party if not one.begun]
         if len(party) == 1:
             party[0].run()
             return
@@ -125,6 +163,11 @@ class SharedCommit:
                 plain("ROLLBACK TO shared")
                 ticket.fail(error)
             plain("RELEASE shared")
+
+
+def _serve(ticket: _Ticket[Any]) -> None:
+    ticket.served = True
+    ticket.wake()
 
 
 def _interrupted(error: BaseException) -> StorageError:

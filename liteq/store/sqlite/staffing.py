@@ -48,31 +48,34 @@ class Staffing:
             "queues": None if card.queues is None else msgspec.json.encode(card.queues).decode(),
             "slots": card.slots,
         }
+        life: LifeLock | None = None
         connection = self.file.writer.connection
-        with self.file.writer.transaction():
-            worker_id = connection.rows("register_worker", values)[0][0]
-            # The lock is held before anybody can see the row: at no moment does the newborn look dead.
-            life = self.file.sidecar.hold_life(worker_id)
-            try:
+        try:
+            with self.file.writer.transaction():
+                worker_id = connection.rows("register_worker", values)[0][0]
+                # The lock is held before anybody can see the row: there is no moment in which the newborn looks dead.
+                life = self.file.sidecar.hold_life(worker_id)
                 identity = life.identity()
-                facts = {
-                    "worker_id": worker_id,
-                    "life_ino": identity.life_ino,
-                    "pid_start": identity.pid_start,
-                }
+                facts = {"worker_id": worker_id, "life_ino": identity.life_ino, "pid_start": identity.pid_start}
                 connection.rows("identify_worker", facts)
-            except BaseException:
+        except BaseException:
+            # Without its row the id is given out again, and must not be held.
+            if life is not None:
                 life.release(remove=True)
-                raise
+            raise
         self.lives[worker_id] = life
         return life
 
     def retire_worker(self, slate: Slate) -> None:
         with self.file.writer.transaction(durable=False):
-            self.file.writer.connection.rows("strike_worker", {"worker_id": slate.worker_id})
+            connection = self.file.writer.connection
+            owing = connection.rows("running_of", {"worker_id": slate.worker_id, "limit": 1})
+            if not owing:
+                connection.rows("strike_worker", {"worker_id": slate.worker_id})
         life = self.lives.pop(slate.worker_id, None)
         if life is not None:
-            life.release(remove=True)
+            # With jobs still in its name it may not vanish: its row, slate and free lock let the next worker take them.
+            life.release(remove=not owing)
 
     def expire(self, *, now: int, causes: Mapping[int, str] | None = None) -> list[Expired]:
         known = causes or {}

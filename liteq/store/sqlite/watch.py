@@ -20,7 +20,11 @@ class CommitWatch:
         self._woken = False
         # A commit may have been written just before the first look, and be visible just after it.
         self._signalled_at = _CLOCK.monotonic_ms()
-        self._version = self._read_version()
+        try:
+            self._version = self._read_version()
+        except BaseException:
+            self._signal.close()
+            raise
 
     def wait(self, timeout_ms: int) -> bool:
         end = _CLOCK.monotonic_ms() + timeout_ms

@@ -9,7 +9,8 @@ from threading import get_ident
 
 import apsw
 
-from liteq.errors import Busy, FileMoved, ForkedClient, LiteqError, SchemaTooNew
+from liteq.errors import Busy, Corrupt, FileMoved, ForkedClient, LiteqError, NotALiteqFile, SchemaTooNew, StorageError
+from liteq.store.sqlite import schema
 from liteq.store.sqlite.connection import Connection
 from liteq.store.sqlite.one_library import forks
 from liteq.store.sqlite.platform import writer_pid
@@ -39,6 +40,10 @@ class Inside:
         """Tell whether the calling thread is inside."""
         return get_ident() in self._depth
 
+    def has(self, thread: int) -> bool:
+        """Tell whether that thread is inside."""
+        return thread in self._depth
+
 
 class Writer:
     """Owns the write connection. Threads of this process queue here, processes at the turnstile."""
@@ -51,6 +56,7 @@ class Writer:
         *,
         path: Path,
         full: bool,
+        shared: bool,
         busy_timeout_ms: int,
     ) -> None:
         self.connection = connection
@@ -59,6 +65,8 @@ class Writer:
         self._sidecar = sidecar
         self._inside = inside
         self._full = full
+        self._shared = shared
+        self._closed = False
         self._path = path
         self._busy_timeout_ms = busy_timeout_ms
         self._lock = threading.Lock()
@@ -101,18 +109,53 @@ class Writer:
                 try:
                     self._begin(durable=durable and self._full)
                     yield
-                    self.refuse_fork()
-                    self.connection.plain("COMMIT", committing=True)
+                    self._commit()
+                    self._let_go()
                 except BaseException:
-                    self._roll_back()
+                    # Also where an interrupt cut the first letting go short: nothing may stay held.
+                    self._let_go()
                     raise
-                finally:
-                    self._owner = 0
-                    self._sidecar.leave()
             if self.after_commit is not None:
                 self.after_commit()
 
+    def run(self, work: Callable[[], None]) -> None:
+        """Run the work as one durable commit of its own.
+
+        Without a generator between: an interrupt could leave one suspended, holding the lock, while others wait.
+        """
+        with self._inside:
+            with self._lock:
+                try:
+                    self._begin(durable=self._full)
+                    work()
+                    self._commit()
+                    self._let_go()
+                except BaseException:
+                    self._let_go()
+                    raise
+            if self.after_commit is not None:
+                self.after_commit()
+
+    def close(self) -> None:
+        """Close the connection between two transactions; later ones are refused."""
+        with self._lock:
+            self._closed = True
+            self.connection.close()
+
+    def _commit(self) -> None:
+        self.refuse_fork()
+        self.connection.plain("COMMIT", committing=True)
+
+    def _let_go(self) -> None:
+        try:
+            self._roll_back()
+        finally:
+            self._owner = 0
+            self._sidecar.leave()
+
     def _begin(self, *, durable: bool) -> None:
+        if self._closed:
+            raise StorageError("this app was closed")
         # A turn that does not come is no refusal: SQLite's own lock decides.
         self._sidecar.enter(self._busy_timeout_ms // 2)
         if durable is not self._synced:
@@ -143,15 +186,30 @@ class Writer:
         if self._schema_cookie is None:
             self._schema_cookie = cookie
         elif cookie != self._schema_cookie:
-            raise SchemaTooNew("the file's schema was changed by another program while open; open it again")
+            self._check_schema()
+            self._schema_cookie = cookie
+
+    def _check_schema(self) -> None:
+        # A neighbour's tables in a shared file and a VACUUM change the cookie too, and leave ours as they were.
+        try:
+            ours = schema.holds_liteq(self.connection, shared=self._shared)
+            if ours and schema.stored_version(self.connection) == schema.SCHEMA_VERSION:
+                return
+        except (Corrupt, NotALiteqFile) as error:
+            raise _changed() from error
+        raise _changed()
 
     def _roll_back(self) -> None:
         # SQLite has often rolled back by itself already; the first error is the one that counts.
         # A forked child must not even do that: it shares the log's index with its parent.
-        if self.connection.raw.in_transaction and not self._forked():
+        if self.connection.in_transaction() and not self._forked():
             with suppress(LiteqError):
                 self.connection.plain("ROLLBACK")
 
     def _note_wal(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
         self.wal_pages = pages
         return 0
+
+
+def _changed() -> SchemaTooNew:
+    return SchemaTooNew("the file's schema was changed by another program while open; open it again")

@@ -80,7 +80,8 @@ ORDER BY priority DESC, run_at, id
 LIMIT :limit;
 
 -- name: claim
--- ready -> running. What rivals took meanwhile is not ready any more and stays theirs.
+-- ready -> running. What rivals took meanwhile is not ready any more and stays theirs; what was paused meanwhile, or
+-- moved to a queue that is not wanted here, stays ready.
 UPDATE liteq_job
 SET state       = @running,
     attempt     = attempt + 1,
@@ -89,6 +90,8 @@ SET state       = @running,
     unique_slot = iif(unique_scope = 1, NULL, unique_slot)
 WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND state = @ready
+  AND (:paused IS NULL OR queue NOT IN (SELECT value FROM json_each(:paused)))
+  AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
 RETURNING id, attempt, owner, queue, task, args, args_crc, priority, run_at, enqueued_at, claimed_at,
           failures, max_failures, crashes, max_crashes, backoff, timeout_ms;
 
