@@ -47,13 +47,15 @@ class Claiming:
         return found[0][0] if found else None
 
     def work_left(self, *, worker_id: int, queues: Sequence[str] | None, tasks: Sequence[str], until: int) -> bool:
-        if self.file.read("running_of", {"worker_id": worker_id, "limit": 1}):
-            return True
         wanted = (None if queues is None else frozenset(queues), frozenset(tasks))
-        if self._heads(*wanted, 1):
-            return True
-        begun = self.file.read("begun_lanes", {"until": until})
-        return any(task in wanted[1] and (wanted[0] is None or queue in wanted[0]) for queue, task in begun)
+        # One snapshot: between two looks a job could pass from the one to the other and be seen in neither.
+        with self.file.writer.transaction(durable=False):
+            if self.file.read("running_of", {"worker_id": worker_id, "limit": 1}):
+                return True
+            begun = self.file.read("begun_lanes", {"until": until})
+            if any(task in wanted[1] and (wanted[0] is None or queue in wanted[0]) for queue, task in begun):
+                return True
+            return bool(self._heads(*wanted, 1))
 
     def _due(self, now: int) -> bool:
         due = self.next_due()
