@@ -133,7 +133,15 @@ FAULTS = (
         within="-- name: claim\n",
         old="  AND state = @ready\n",
         new="  AND state IN (@ready, @running)\n",
-        tests=(CLAIM,),
+        tests=("tests/store/test_trouble.py",),
+    ),
+    Fault(
+        name="a queue that was paused meanwhile gives jobs",
+        path=SQL,
+        within="-- name: claim\n",
+        old="  AND (:paused IS NULL OR queue NOT IN (SELECT value FROM json_each(:paused)))\n",
+        new="",
+        tests=("tests/store/test_trouble.py",),
     ),
     Fault(
         name="a claim does not raise the attempt",

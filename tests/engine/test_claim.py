@@ -161,3 +161,12 @@ def test_the_budget_of_failures_is_never_overdrawn(engine: Engine) -> None:
 
     assert claim.last_chance
     assert (record(engine, job_id).failures, record(engine, job_id).state) == (2, State.RUNNING)
+
+
+def test_a_paused_queue_full_of_urgent_jobs_stands_in_nobodys_way(engine: Engine) -> None:
+    for _ in range(5):
+        enqueue_one(engine, new_job(queue="paused", priority=9))
+    other = enqueue_one(engine)
+    engine.pause_queue("paused", reason=None, now=NOW)
+
+    assert [claim.job_id for claim in claim_some(engine, limit=3)] == [other]

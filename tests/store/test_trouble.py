@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from liteq.errors import DiskFull, LiteqError, SchemaTooNew, StorageError, WrongState
+from liteq.model.job import Claim
 from liteq.store.sqlite import checkpoint, shared_commit, writer
 from liteq.store.sqlite.descriptor import NOW_OR_NEVER, Descriptor
 from liteq.store.sqlite.engine import SqliteEngine
@@ -380,3 +381,24 @@ def test_a_job_that_was_moved_after_the_first_look_goes_to_its_new_queue_alone(
     assert claim_some(engine, queues=("default",)) == []
     monkeypatch.undo()
     assert [claim.job_id for claim in claim_some(engine, queues=("other",))] == [job_id]
+
+
+def test_a_job_that_a_rival_took_after_the_first_look_stays_the_rivals(
+    engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enqueue_one(engine)
+    second = enqueue_one(engine)
+    heads = engine._heads
+    theirs: list[Claim] = []
+
+    def look_while_a_rival_claims(*wanted: Any) -> Any:
+        found = heads(*wanted)
+        if not theirs:
+            theirs.append(engine._take(found[:1], 7, None, NOW)[0])
+        return found
+
+    monkeypatch.setattr(engine, "_heads", look_while_a_rival_claims)
+    mine = claim_some(engine, worker_id=8, limit=2)
+
+    assert [claim.job_id for claim in mine] == [second]
+    assert [(one.owner, one.attempt) for one in [engine.get_job(theirs[0].job_id)] if one] == [(7, 1)]
