@@ -1,7 +1,6 @@
 """What goes wrong around a write: interrupts, full disks, closing under load, neighbours."""
 
 import errno
-import linecache
 import logging
 import os
 import resource
@@ -22,6 +21,7 @@ from liteq.store.sqlite import checkpoint, shared_commit, writer
 from liteq.store.sqlite.descriptor import NOW_OR_NEVER, Descriptor
 from liteq.store.sqlite.engine import SqliteEngine
 from liteq.store.sqlite.platform import FolderWatch, watch_file
+from liteq.store.sqlite.sidecar import Sidecar
 from liteq.store.sqlite.writer import Inside
 from tests.engine.steps import NOW, claim_some, enqueue_one, new_job
 
@@ -69,33 +69,30 @@ def count(engine: SqliteEngine) -> int:
 
 
 def interrupted_at(step: int, verb: Callable[[], object]) -> bool:
-    """Run the verb with a Ctrl-C before its nth line in the code that shares commits; tell whether it has so many."""
+    """Run the verb with a Ctrl-C at the nth call in the code that shares commits; tell whether it has so many.
+
+    Python hears signals where a function begins and after a call. A trace by lines would interrupt where none can,
+    such as at a ``try`` just inside a ``with``, and leave the lock behind.
+    """
     left = step
 
-    def trace(frame: FrameType, event: str, _: Any) -> Any:
+    def interrupt(frame: FrameType, event: str, _: object) -> None:
         nonlocal left
-        if frame.f_code.co_filename not in WATCHED or frame.f_code in INSIDE:
-            return None if event == "call" else trace
-        if event == "line" and left >= 0 and not _enters_or_leaves_a_block(frame):
-            left -= 1
-            if left < 0:
-                raise KeyboardInterrupt
-        return trace
+        if event == "c_call" or frame.f_code.co_filename not in WATCHED or frame.f_code in INSIDE:
+            return
+        left -= 1
+        if left < 0:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
 
-    before = sys.gettrace()
-    sys.settrace(trace)
+    sys.setprofile(interrupt)
     try:
         verb()
     except KeyboardInterrupt:
         return True
     finally:
-        sys.settrace(before)
+        sys.setprofile(None)
     return False
-
-
-def _enters_or_leaves_a_block(frame: FrameType) -> bool:
-    # Python hears signals at calls and jumps, never between the last line of a block and its ``__exit__``.
-    return linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip().startswith("with ")
 
 
 def in_a_thread(verb: Callable[[], object]) -> None:
@@ -103,6 +100,22 @@ def in_a_thread(verb: Callable[[], object]) -> None:
     thread.start()
     thread.join(PATIENCE_S)
     assert not thread.is_alive(), "waits for one that has gone"
+
+
+def test_an_interrupt_anywhere_in_an_enqueue_holds_up_nobody(engine: SqliteEngine, path: Path) -> None:
+    other = Sidecar(path)
+    other.open()
+    step = 0
+    while interrupted_at(step, lambda: enqueue_one(engine)):
+        assert other.enter(0), f"the turnstile is held after an interrupt at call {step}"
+        other.leave()
+        before = count(engine)
+        in_a_thread(lambda: enqueue_one(engine))
+        assert count(engine) == before + 1
+        step += 1
+    other.close()
+
+    assert step > 30
 
 
 def test_an_interrupted_leader_leaves_its_followers_served_once_or_told(engine: SqliteEngine) -> None:
@@ -125,7 +138,7 @@ def test_an_interrupted_leader_leaves_its_followers_served_once_or_told(engine: 
         ended.set()
         for follower in followers:
             follower.join(PATIENCE_S)
-            assert not follower.is_alive(), f"waits for a leader that was interrupted at line {step}"
+            assert not follower.is_alive(), f"waits for a leader that was interrupted at call {step}"
         mine = [answer for answer in answers if answer is not None]
         assert len(mine) == len(set(mine))
         assert len(mine) <= count(engine) - before <= len(answers) + 1
@@ -139,6 +152,25 @@ def test_a_leader_that_has_gone_without_a_word_is_replaced(engine: SqliteEngine)
     in_a_thread(lambda: enqueue_one(engine))
 
     assert count(engine) == 1
+
+
+def test_verbs_that_a_gone_leader_had_begun_are_told_and_the_others_run_once(engine: SqliteEngine) -> None:
+    ran: list[str] = []
+    begun = shared_commit._Ticket(lambda: ran.append("begun"))
+    fresh = shared_commit._Ticket(lambda: ran.append("fresh"))
+    begun.begun = True
+    begun.thread = 0
+    engine.file.shared_commit._leader = begun
+    engine.file.shared_commit._party = [begun, fresh]
+
+    in_a_thread(lambda: enqueue_one(engine))
+
+    assert ran == ["fresh"]
+    assert begun.served
+    assert fresh.served
+    with pytest.raises(StorageError) as caught:
+        begun.outcome()
+    assert caught.value.may_have_committed
 
 
 @contextmanager
