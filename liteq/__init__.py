@@ -22,6 +22,7 @@ from liteq.errors import (
     PayloadNotSerializable,
     PayloadTooLarge,
     ReadOnly,
+    ScheduleNotFound,
     SchemaTooNew,
     SchemaTooOld,
     SecondLibrary,
@@ -38,7 +39,9 @@ from liteq.errors import (
 from liteq.job import Job, JobContext
 from liteq.model.priority import Priority
 from liteq.model.retry import Retry
+from liteq.model.schedules import ScheduleWarning, at, cron, every, manual
 from liteq.model.transitions import Outcome, State
+from liteq.scheduler import FireResult
 from liteq.task import Call, Payload, Task
 
 __all__ = [
@@ -50,6 +53,7 @@ __all__ = [
     "DiskFull",
     "FileMissing",
     "FileMoved",
+    "FireResult",
     "ForkedClient",
     "GiveUp",
     "InvalidName",
@@ -70,6 +74,8 @@ __all__ = [
     "Priority",
     "ReadOnly",
     "Retry",
+    "ScheduleNotFound",
+    "ScheduleWarning",
     "SchemaTooNew",
     "SchemaTooOld",
     "SecondLibrary",
@@ -85,6 +91,10 @@ __all__ = [
     "WaitTimeout",
     "WrongState",
     "__version__",
+    "at",
+    "cron",
+    "every",
+    "manual",
 ]
 
 __version__ = "0.1.0"

@@ -5,22 +5,26 @@ import threading
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
+from zoneinfo import ZoneInfo
 
 from liteq.clock import Clock, SystemClock
 from liteq.command import COMMAND, command_call
-from liteq.errors import InvalidOption, JobNotFound, WrongState
+from liteq.errors import InvalidOption
+from liteq.handling import Handling
 from liteq.job import Job, JobContext
-from liteq.model.instants import instant_ms, to_ms
-from liteq.model.job import Change, Enqueued, JobRecord, NewJob, Unique
+from liteq.model.instants import to_ms
+from liteq.model.job import Enqueued
 from liteq.model.names import check_name
-from liteq.model.payload import crc
-from liteq.model.priority import check_priority
-from liteq.model.retry import DEFAULT_RETRY, Backoff, Retry
+from liteq.model.retry import DEFAULT_RETRY, Retry
+from liteq.model.schedule import AnySchedule
+from liteq.model.schedule_options import ScheduleOptions
+from liteq.model.schedules import cron_later, every
 from liteq.ops.stats import Stats, collect_stats
 from liteq.registry import Registry
-from liteq.selection import job_filter, matching_ids
+from liteq.scheduler import FireResult, Scheduler
+from liteq.schedules import Schedules, StoredSchedule
 from liteq.signature import PayloadSignature
 from liteq.store.engine import Engine
 from liteq.store.sqlite.engine import SqliteEngine
@@ -31,16 +35,19 @@ from liteq.worker.worker import Worker, WorkResult, WorkSettings
 P = ParamSpec("P")
 R = TypeVar("R")
 C = TypeVar("C", bound=type[Payload])
+D = TypeVar("D")
 
 MAX_PAYLOAD = 1024 * 1024
 MAX_PAYLOAD_LIMIT = 64 * 1024 * 1024
+Schedulable = Call[Any] | Payload | Task[..., Any] | Callable[..., Any] | str
+
 Durability = Literal["full", "normal"]
 
 importing: ContextVar[str | None] = ContextVar("liteq_importing", default=None)
 """The module that is being imported only to find its app: enqueueing there would be repeated by every worker."""
 
 
-class Liteq:
+class Liteq(Handling):
     """A queue in the file at ``path``, opened at the first use and created if ``create`` allows it.
 
     ``durability``: with "full", what ``enqueue`` returned and every outcome is on the disk; with "normal" the last
@@ -80,6 +87,13 @@ class Liteq:
             create=create,
         )
         self._engine: Engine | None = None
+        self._scheduler: Scheduler | None = None
+        self.schedules = Schedules(
+            lambda: self.engine,
+            self.clock,
+            lambda call: call.template(default_retry=self.default_retry),
+            self.get_job,
+        )
         self._opening = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -106,6 +120,7 @@ class Liteq:
         """Close the file. Used again, the app opens it anew."""
         with self._opening:
             engine, self._engine = self._engine, None
+            self._scheduler = None
         if engine is not None:
             engine.close()
 
@@ -145,6 +160,81 @@ class Liteq:
 
         return declare if payload is None else declare(payload)
 
+    # Schedules
+
+    def schedule(self, name: str, schedule: AnySchedule, call: Schedulable, /) -> StoredSchedule | None:
+        """Store a schedule that makes the job at each tick; the same declaration again changes nothing.
+
+        A function that is no task becomes one: a dispatcher, which enqueues what it likes. While a command only
+        imports the application nothing is stored; then None comes back.
+        """
+        ready = self._schedulable(call)
+        if importing.get() is not None:
+            self.schedules.note(name, schedule, lambda: ready)
+            return None
+        return self.schedules.declare(name, schedule, ready)
+
+    def cron(
+        self,
+        expr: str,
+        /,
+        *,
+        timezone: str | ZoneInfo = "UTC",
+        name: str | None = None,
+        **options: Unpack[ScheduleOptions],
+    ) -> Callable[[D], D]:
+        """Declare beside a task, a function or a job class that it runs by a cron expression, which is read later.
+
+        The schedule has the task's name unless it is given one. A worker stores it when it starts.
+        """
+        return self._beside(cron_later(expr, timezone=timezone, **options), name)
+
+    def every(
+        self,
+        period: timedelta | float | None = None,
+        /,
+        *,
+        name: str | None = None,
+        weeks: float = 0,
+        days: float = 0,
+        hours: float = 0,
+        minutes: float = 0,
+        seconds: float = 0,
+        **options: Unpack[ScheduleOptions],
+    ) -> Callable[[D], D]:
+        """Declare beside a task, a function or a job class that it runs each time the period has passed."""
+        units = {"weeks": weeks, "days": days, "hours": hours, "minutes": minutes, "seconds": seconds}
+        return self._beside(every(period, **units, **options), name)
+
+    def _beside(self, schedule: AnySchedule, name: str | None) -> Callable[[D], D]:
+        def declare(wanted: D) -> D:
+            call = self._schedulable(wanted() if isinstance(wanted, type) else wanted)
+            self.schedules.note(name or call.definition.name, schedule, lambda: call)
+            return wanted
+
+        return declare
+
+    def _schedulable(self, wanted: Any) -> Call[Any]:
+        if isinstance(wanted, Task):
+            return wanted.call()
+        if isinstance(wanted, (Call, Payload, str)):
+            return self.call(wanted)
+        return self.task(wanted).call()
+
+    def trigger(self, name: str) -> Job[Any]:
+        """Make a job of a schedule now; its next tick stays where it is. Raises ScheduleNotFound."""
+        return self.schedules.trigger(name)
+
+    def fire_due(self) -> list[FireResult]:
+        """Fire what is due, and give what was fired. For tests, and for hosts that call it every minute or so."""
+        self.schedules.store_declared()
+        engine = self.engine
+        with self._opening:
+            if self._scheduler is None:
+                self._scheduler = Scheduler(engine, self.clock)
+            scheduler = self._scheduler
+        return scheduler.fire_due()
+
     # Into the queue
 
     def call(self, wanted: Call[Any] | Payload | str, /, *args: Any, **kwargs: Any) -> Call[Any]:
@@ -178,128 +268,22 @@ class Liteq:
         _refuse_while_importing()
         calls = [self.call(one) for one in wanted]
         now = self.clock.now_ms()
-        answers = self.engine.enqueue([self._new_job(call, now) for call in calls], now=now)
+        answers = self.engine.enqueue(
+            [call.new_job(now=now, default_retry=self.default_retry) for call in calls], now=now
+        )
         return [self._handle(c, a) for c, a in zip(calls, answers, strict=True) if a.answer != "skipped"]
 
     def _send(self, call: Call[Any]) -> Job[Any]:
         _refuse_while_importing()
         now = self.clock.now_ms()
-        answer = self.engine.enqueue([self._new_job(call, now)], now=now)[0]
+        answer = self.engine.enqueue([call.new_job(now=now, default_retry=self.default_retry)], now=now)[0]
         return self._handle(call, answer)
 
     def _handle(self, call: Call[Any], answer: Enqueued) -> Job[Any]:
         kind = call.definition.signature.result_type
         return Job(answer.job_id, engine=self.engine, clock=self.clock, result_type=kind, answer=answer.answer)
 
-    def _new_job(self, call: Call[Any], now: int) -> NewJob:
-        options = call.options
-        retry = options.retry or self.default_retry
-        policy = retry.backoff_policy()
-        return NewJob(
-            task=call.definition.name,
-            queue=options.queue,
-            args=call.args,
-            args_crc=crc(call.args),
-            run_at=options.run_at if options.run_at is not None else now + options.delay_ms,
-            priority=options.priority,
-            max_failures=retry.max_failures,
-            max_crashes=options.max_crashes,
-            backoff=None if policy == Backoff() else policy.encode(),
-            timeout_ms=options.timeout_ms,
-            unique=_unique(options, now),
-            tags=options.tags,
-        )
-
-    # Jobs by id and by filter
-
-    def get_job(self, job_id: int) -> Job[Any]:
-        """Give the handle of a job, with its row read. Raises JobNotFound."""
-        record = self.engine.get_job(job_id)
-        if record is None:
-            raise JobNotFound(f"there is no job {job_id}")
-        return self._handle_of(record)
-
-    def list_jobs(self, *, limit: int = 100, before_id: int | None = None, **wanted: Any) -> list[Job[Any]]:
-        """Give the newest matching jobs first. Filters: state, queue, task, tag, since, until."""
-        records = self.engine.list_jobs(job_filter(**wanted), limit=limit, before_id=before_id)
-        return [self._handle_of(record) for record in records]
-
-    def _handle_of(self, record: JobRecord) -> Job[Any]:
-        definition = self.tasks.get(record.task)
-        kind = Any if definition is None else definition.signature.result_type
-        return Job(record.id, engine=self.engine, clock=self.clock, result_type=kind, record=record)
-
-    def count_jobs(self, **wanted: Any) -> int:
-        """Count the matching jobs. Filters: state, queue, task, tag, since, until."""
-        return self.engine.count_jobs(job_filter(**wanted))
-
-    def cancel(self, job_id: int | None = None, *, reason: str = "cancelled by hand", **wanted: Any) -> list[int]:
-        """Cancel a job, or all that match; those that run are asked to stop. Gives the ids.
-
-        Raises JobNotFound and, for one that has finished, WrongState.
-        """
-        now = self.clock.now_ms()
-        return self._change("cancel", job_id, wanted, lambda ids: self.engine.cancel(ids, reason=reason, now=now))
-
-    def requeue(self, job_id: int | None = None, **wanted: Any) -> list[int]:
-        """Run a finished job again with a fresh budget, or all that match. Gives the ids."""
-        now = self.clock.now_ms()
-        return self._change("requeue", job_id, wanted, lambda ids: self.engine.requeue(ids, now=now))
-
-    def delete_jobs(self, job_id: int | None = None, **wanted: Any) -> list[int]:
-        """Remove a job that does not run, or all that match. Gives the ids."""
-        return self._change("delete", job_id, wanted, self.engine.delete)
-
-    def reschedule(
-        self,
-        job_id: int | None = None,
-        *,
-        delay: timedelta | float | None = None,
-        run_at: datetime | None = None,
-        priority: int | None = None,
-        to_queue: str | None = None,
-        **wanted: Any,
-    ) -> list[int]:
-        """Give a job at rest, or all that match, another time, priority or queue. Gives the ids."""
-        now = self.clock.now_ms()
-        if delay is not None and run_at is not None:
-            raise InvalidOption("give either delay or run_at, not both")
-        moment = None if run_at is None else instant_ms(run_at, what="run_at")
-        if delay is not None:
-            moment = now + to_ms(delay, what="delay")
-        change = Change(
-            run_at=moment,
-            priority=None if priority is None else check_priority(priority),
-            queue=None if to_queue is None else check_name(to_queue, what="queue"),
-        )
-        return self._change("reschedule", job_id, wanted, lambda ids: self.engine.reschedule(ids, change, now=now))
-
-    def _change(
-        self, verb: str, job_id: int | None, wanted: dict[str, Any], act: Callable[[list[int]], list[int]]
-    ) -> list[int]:
-        if job_id is not None:
-            if wanted:
-                raise InvalidOption("give either an id or filters, not both")
-            if not act([job_id]):
-                state = self.get_job(job_id).state
-                raise WrongState(f"job {job_id} is {state.word}; that does not allow {verb}")
-            return [job_id]
-        if not wanted:
-            raise InvalidOption(f"{verb} needs an id or a filter; state='…' or queue='…' for many")
-        changed: list[int] = []
-        for ids in matching_ids(self.engine, job_filter(**wanted)):
-            changed += act(ids)
-        return changed
-
-    # Queues and totals
-
-    def pause_queue(self, queue: str, *, reason: str | None = None) -> None:
-        """Let no job of the queue start until it is resumed; what runs goes on."""
-        self.engine.pause_queue(check_name(queue, what="queue"), reason=reason, now=self.clock.now_ms())
-
-    def resume_queue(self, queue: str) -> bool:
-        """Let the queue's jobs start again; false when it was not paused."""
-        return self.engine.resume_queue(check_name(queue, what="queue"))
+    # Totals
 
     def stats(self) -> Stats:
         """Give sizes by queue, state and priority, oldest ages and rates, workers and the file."""
@@ -315,6 +299,7 @@ class Liteq:
         coroutines: int = 100,
         burst: bool = False,
         max_jobs: int | None = None,
+        scheduler: bool = True,
     ) -> WorkResult:
         """Run jobs in this thread until stopped, or with ``burst`` until nothing is left. Gives what was done."""
         settings = WorkSettings(
@@ -324,12 +309,24 @@ class Liteq:
             burst=burst,
             max_jobs=max_jobs,
             retention_ms=self.retention_ms,
+            scheduler=scheduler,
         )
-        return Worker(self.engine, self.tasks, self.clock, settings, self.default_retry).run()
+        return self.new_worker(settings).run()
+
+    def new_worker(self, settings: WorkSettings) -> Worker:
+        """Give a worker that is not running yet; what the program has declared as schedules is stored first."""
+        if settings.scheduler:
+            self.schedules.store_declared()
+        return Worker(self.engine, self.tasks, self.clock, settings, self.default_retry)
 
     @contextmanager
     def worker(
-        self, *, queues: Sequence[str] | None = None, threads: int = 1, coroutines: int = 100
+        self,
+        *,
+        queues: Sequence[str] | None = None,
+        threads: int = 1,
+        coroutines: int = 100,
+        scheduler: bool = True,
     ) -> Generator[Worker]:
         """Run jobs beside the block, in threads of this process; at its end running jobs are finished."""
         settings = WorkSettings(
@@ -337,8 +334,9 @@ class Liteq:
             threads=threads,
             coroutines=coroutines,
             retention_ms=self.retention_ms,
+            scheduler=scheduler,
         )
-        worker = Worker(self.engine, self.tasks, self.clock, settings, self.default_retry)
+        worker = self.new_worker(settings)
         worker.start()
         try:
             yield worker
@@ -372,14 +370,3 @@ def _checked_durability(value: str) -> Durability:
     if value not in {"full", "normal"}:
         raise InvalidOption(f"durability must be 'full' or 'normal', not {value[:40]!r}")
     return cast("Durability", value)
-
-
-def _unique(options: Options, now: int) -> Unique | None:
-    if options.unique_key is None:
-        return None
-    return Unique(
-        key=options.unique_key,
-        scope=options.unique_scope,
-        held_until=None if options.unique_ms is None else now + options.unique_ms,
-        on_conflict=options.on_conflict,
-    )

@@ -14,6 +14,7 @@
     ├── DependencyError           parents that do not exist or form a circle
     ├── UniqueKeyTaken            another job holds the unique key
     ├── JobNotFound               no job has that id
+    ├── ScheduleNotFound          no schedule has that name
     ├── WrongState                the verb is not allowed in the job's state
     ├── NotCompleted              a result was asked of a job that has none
     ├── WaitTimeout               the job had not finished in time (also a TimeoutError)
@@ -89,6 +90,10 @@ class UniqueKeyTaken(LiteqError):
 
 class JobNotFound(LiteqError, LookupError):
     """No job has that id: it never existed, was deleted, or was pruned."""
+
+
+class ScheduleNotFound(LiteqError, LookupError):
+    """No schedule has that name: it was never stored here, or was removed."""
 
 
 class WrongState(LiteqError):

@@ -23,11 +23,13 @@ import msgspec
 
 from liteq.errors import InvalidOption
 from liteq.job import Job, JobContext
+from liteq.model.firing import Template
 from liteq.model.instants import instant_ms, to_ms
-from liteq.model.job import SCOPE_CODES, OnConflict, Scope
+from liteq.model.job import SCOPE_CODES, NewJob, OnConflict, Scope, Unique
 from liteq.model.names import UNIQUE_KEY_MAX_BYTES, check_name
+from liteq.model.payload import crc
 from liteq.model.priority import check_priority
-from liteq.model.retry import DEFAULT_MAX_CRASHES, MAX_FAILURES_LIMIT, Retry
+from liteq.model.retry import DEFAULT_MAX_CRASHES, MAX_FAILURES_LIMIT, Backoff, Retry
 from liteq.signature import Signature
 
 P = ParamSpec("P")
@@ -68,6 +70,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     retry: Retry | None = None
     timeout_ms: int | None = None
     max_crashes: int = DEFAULT_MAX_CRASHES
+
+    def unique(self, now: int) -> Unique | None:
+        """Give the unique key that a job enqueued now holds, None without one."""
+        if self.unique_key is None:
+            return None
+        held_until = None if self.unique_ms is None else now + self.unique_ms
+        return Unique(key=self.unique_key, scope=self.unique_scope, held_until=held_until, on_conflict=self.on_conflict)
 
     def with_settings(self, settings: Settings) -> "Options":
         """Give these options altered by what a user wrote. InvalidName, InvalidOption, TypeError say what is wrong."""
@@ -150,6 +159,37 @@ class Call(msgspec.Struct, Generic[R], frozen=True):
     def using(self, **settings: Unpack[Settings]) -> "Call[R]":
         """Give the same call with some options altered."""
         return msgspec.structs.replace(self, options=self.options.with_settings(settings))
+
+    def new_job(self, *, now: int, default_retry: Retry) -> NewJob:
+        """Give the job to be stored, its delay counted from ``now``."""
+        options = self.options
+        retry = options.retry or default_retry
+        policy = retry.backoff_policy()
+        return NewJob(
+            task=self.definition.name,
+            queue=options.queue,
+            args=self.args,
+            args_crc=crc(self.args),
+            run_at=options.run_at if options.run_at is not None else now + options.delay_ms,
+            priority=options.priority,
+            max_failures=retry.max_failures,
+            max_crashes=options.max_crashes,
+            backoff=None if policy == Backoff() else policy.encode(),
+            timeout_ms=options.timeout_ms,
+            unique=options.unique(now),
+            tags=options.tags,
+        )
+
+    def template(self, *, default_retry: Retry) -> Template:
+        """Give the job that each tick of a schedule makes. Raises InvalidOption where ``run_at`` is fixed."""
+        if self.options.run_at is not None:
+            raise InvalidOption("a schedule decides when its jobs run; run_at cannot be given beside it")
+        job = self.new_job(now=0, default_retry=default_retry)
+        unique = (
+            None if job.unique is None else msgspec.structs.replace(job.unique, held_until=None, on_conflict="skip")
+        )
+        plain = msgspec.structs.replace(job, run_at=0, unique=unique)
+        return Template(job=plain, delay_ms=self.options.delay_ms, unique_ms=self.options.unique_ms)
 
 
 Send = Callable[[Call[Any]], Job[Any]]

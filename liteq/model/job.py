@@ -41,6 +41,8 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     timeout_ms: int | None = None
     unique: Unique | None = None
     tags: tuple[str, ...] = ()
+    schedule_id: int | None = None
+    fire_at: int | None = None
 
 
 class Enqueued(msgspec.Struct, frozen=True):
@@ -70,6 +72,7 @@ class Claim(msgspec.Struct, frozen=True):
     max_crashes: int
     backoff: bytes | None
     timeout_ms: int | None
+    fire_at: int | None
 
     @property
     def last_chance(self) -> bool:
@@ -137,6 +140,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     started_at: int | None
     finished_at: int | None
     cancel_asked_at: int | None
+    schedule_id: int | None
+    fire_at: int | None
     unique_key: str | None
     reason: str | None
     result_error: str | None

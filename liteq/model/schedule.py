@@ -160,6 +160,12 @@ class Every(Schedule, tag="every", frozen=True, kw_only=True):
         first = after_ms + self.period_ms if self.first_at is None else self.first_at
         return first + max((after_ms - first) // self.period_ms + 1, 0) * self.period_ms
 
+    def reanchored(self, now_ms: int) -> Self:
+        """Give the value with its first tick one period from now, where that is later still: a clock was set back."""
+        if self.options.start_at is not None or self.first_at is None or self.first_at <= now_ms + self.period_ms:
+            return self
+        return replace(self, first_at=now_ms + self.period_ms)
+
     def _words(self) -> str:
         return f"every {duration_words(self.period_ms)}"
 

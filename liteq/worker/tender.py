@@ -119,6 +119,7 @@ class Tender:
         pruned = self._desk.engine.prune(finished_before=before, limit=PRUNED_AT_ONCE)
         if pruned:
             log.debug("pruned %d finished jobs", pruned)
+        self._desk.engine.prune_ticks(decided_before=before, limit=PRUNED_AT_ONCE)
         if self._is_due("metrics", PRUNE_METRICS_EVERY_MS):
             oldest = self._desk.clock.now_ms() - KEEP_METRICS_MS
             self._desk.engine.prune_metrics(before_minute=oldest // 60_000)

@@ -17,6 +17,7 @@ from liteq.errors import InvalidOption, LiteqError
 from liteq.model.fleet import WorkerCard
 from liteq.model.retry import DEFAULT_RETRY, Retry
 from liteq.registry import Registry
+from liteq.scheduler import Scheduler
 from liteq.store.engine import Engine, Slate, Watch
 from liteq.worker.alarm import Alarm
 from liteq.worker.bench import Bench
@@ -24,6 +25,7 @@ from liteq.worker.coroutines import CoroutineSlots
 from liteq.worker.desk import Desk
 from liteq.worker.records import keep_records, leave_records
 from liteq.worker.runner import Runner
+from liteq.worker.scheduling import SchedulerLoop
 from liteq.worker.tender import Tender
 from liteq.worker.verdict import Judge
 
@@ -35,7 +37,9 @@ log = logging.getLogger("liteq.worker")
 
 
 class WorkSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a worker works. None for ``queues`` means all; ``grace_ms`` is what running jobs get when it has to stop."""
+    """How a worker works. None for ``queues`` means all; ``grace_ms`` is what running jobs get when it has to stop;
+    ``scheduler``: it fires schedules too.
+    """
 
     queues: tuple[str, ...] | None = None
     threads: int = 1
@@ -44,6 +48,7 @@ class WorkSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_jobs: int | None = None
     retention_ms: int | None = None
     grace_ms: int = 30_000
+    scheduler: bool = True
 
 
 class WorkResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,15 +181,20 @@ class Worker:
             retention_ms=settings.retention_ms,
             stop_coroutine=None if coroutines is None else coroutines.stop_asked,
         )
+        scheduling = SchedulerLoop(Scheduler(self._engine, self._clock)) if settings.scheduler else None
         # A signal may have come before there was anything to stop.
         desk.stopping = desk.stopping or self._wishes > 0
         tender.start()
+        if scheduling is not None:
+            scheduling.start()
         if coroutines is not None:
             coroutines.start()
         self._ready.set()
         try:
             self._serve(bench, coroutines)
         finally:
+            if scheduling is not None:
+                scheduling.stop()
             tender.stop()
             self._close(bench, desk, runner)
             watch.close()

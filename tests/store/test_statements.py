@@ -21,10 +21,16 @@ SCANS = {
     "paused_queues": SMALL,
     "workers": SMALL,
     "worker_identities": SMALL,
+    "prune_ticks": "walks from the oldest row on, as far as its limit",
+    "misplaced_schedules": "asked when a scheduler starts, and when the clock was set back",
+    "schedule_totals": "counts all schedules for a person; an index on every column would cost each tick",
+    "all_tick_counts": "a few rows for each schedule, added up for a person",
+    "last_tick_id": "sqlite_sequence has a row for each table",
     "last_job_id": "sqlite_sequence has a row for each table",
 }
 SORTS = {
     "lane_counts": "the indexes of scheduled, blocked and running jobs are ordered for their verbs, not by lane",
+    "states_of_ticks": "a bounded number of ticks, counted by the few states of their jobs",
     "begun_lanes": "the few jobs that are due for another attempt, made distinct by lane",
 }
 

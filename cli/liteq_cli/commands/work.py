@@ -11,7 +11,7 @@ import typer
 import liteq
 from liteq.app import Liteq
 from liteq.model.names import check_name
-from liteq.worker.worker import Worker, WorkResult, WorkSettings
+from liteq.worker.worker import WorkResult, WorkSettings
 from liteq_cli import output
 from liteq_cli.exits import Code
 from liteq_cli.target import opened, session
@@ -28,6 +28,7 @@ def work(
     coroutines: Annotated[int, typer.Option(help="Coroutine jobs at once.", min=1, max=1000)] = 100,
     burst: Annotated[bool, typer.Option("--burst", help="End when nothing is left to do.")] = False,
     max_jobs: Annotated[int | None, typer.Option(help="End after so many jobs.", min=1)] = None,
+    no_scheduler: Annotated[bool, typer.Option("--no-scheduler", help="Leave schedules to other workers.")] = False,
     grace: Annotated[str, typer.Option(help="What running jobs get when asked to stop.", metavar="TIME")] = "30s",
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], typer.Option(help="How much is said on stderr.")
@@ -52,12 +53,13 @@ def work(
         max_jobs=max_jobs,
         retention_ms=app.retention_ms,
         grace_ms=round(parse_duration(grace).total_seconds() * 1000),
+        scheduler=not no_scheduler,
     )
     named = session(context).app_setting.value
     if named is None:
         log.warning("no app was named, so only shell commands run; --app module:attribute names one")
     log.info("%s", _start_line(app, named, settings))
-    result = Worker(app.engine, app.tasks, app.clock, settings, app.default_retry).run()
+    result = app.new_worker(settings).run()
     log.info("%s", _end_line(result))
     if session(context).as_json:
         output.document(result)

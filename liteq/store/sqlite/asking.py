@@ -36,7 +36,7 @@ class Asking:
         return int(self.file.read("count_" + _way(wanted), _filter(wanted))[0][0])
 
     def attempts(self, job_id: int) -> list[Attempt]:
-        return _structs(Attempt, self.file.read("attempts", {"job_id": job_id}))
+        return structs(Attempt, self.file.read("attempts", {"job_id": job_id}))
 
     def tags(self, job_id: int) -> tuple[str, ...]:
         return tuple(row[0] for row in self.file.read("tags_of", {"job_id": job_id}))
@@ -46,10 +46,10 @@ class Asking:
         return [LaneCount(queue, task, State(state), *rest) for queue, task, state, *rest in rows]
 
     def queues(self) -> list[QueueRecord]:
-        return _structs(QueueRecord, self.file.read("queues"))
+        return structs(QueueRecord, self.file.read("queues"))
 
     def metrics(self, *, since_minute: int) -> list[MetricRow]:
-        return _structs(MetricRow, self.file.read("metrics", {"since_minute": since_minute}))
+        return structs(MetricRow, self.file.read("metrics", {"since_minute": since_minute}))
 
     def file_facts(self) -> FileFacts:
         (page_size,) = self.file.read_plain("PRAGMA page_size")[0]
@@ -69,7 +69,7 @@ class Asking:
     def _jobs(self, job_ids: list[int]) -> list[JobRecord]:
         if not job_ids:
             return []
-        return _structs(JobRecord, self.file.read("get_jobs", {"job_ids": id_list(job_ids)}))
+        return structs(JobRecord, self.file.read("get_jobs", {"job_ids": id_list(job_ids)}))
 
 
 def _size(path: Path) -> int:
@@ -79,7 +79,7 @@ def _size(path: Path) -> int:
         raise storage_error(error, path) from error
 
 
-def _structs(struct: type[Any], rows: Iterable[tuple[Any, ...]]) -> list[Any]:
+def structs(struct: type[Any], rows: Iterable[tuple[Any, ...]]) -> list[Any]:
     """Make structs of rows whose columns come in the order of the struct's fields."""
     fields = struct.__struct_fields__
     return [msgspec.convert(dict(zip(fields, row, strict=True)), struct) for row in rows]

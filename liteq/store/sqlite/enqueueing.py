@@ -93,6 +93,8 @@ def _bindings(job: NewJob, now: int) -> dict[str, Any]:
         "timeout_ms": job.timeout_ms,
         "unique_scope": None if unique is None else SCOPE_CODES[unique.scope],
         "held_until": None if unique is None else unique.held_until,
+        "schedule_id": job.schedule_id,
+        "fire_at": job.fire_at,
         "args_crc": job.args_crc,
         "queue": job.queue,
         "task": job.task,

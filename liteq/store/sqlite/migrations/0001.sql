@@ -46,6 +46,7 @@ CREATE INDEX liteq_job_waiting ON liteq_job (queue, task, priority) WHERE state 
 CREATE INDEX liteq_job_blocked ON liteq_job (concurrency_key, priority DESC, run_at, id) WHERE state = 3;
 CREATE INDEX liteq_job_running ON liteq_job (owner) WHERE state = 5;
 CREATE INDEX liteq_job_dead ON liteq_job (queue, task, priority) WHERE state = 7;
+CREATE INDEX liteq_job_schedule ON liteq_job (schedule_id) WHERE schedule_id IS NOT NULL AND state <= 5;
 CREATE UNIQUE INDEX liteq_job_unique ON liteq_job (unique_slot) WHERE unique_slot IS NOT NULL;
 
 CREATE TABLE liteq_attempt (
@@ -104,4 +105,44 @@ CREATE TABLE liteq_metric (
     run_ms    INTEGER NOT NULL DEFAULT 0,
     wait_ms   INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (minute, queue, task)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE liteq_schedule (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    name          TEXT NOT NULL UNIQUE,
+    revision      INTEGER NOT NULL DEFAULT 1,
+    declared      INTEGER NOT NULL CHECK (declared BETWEEN 0 AND 1),
+    spec          BLOB NOT NULL,
+    job           BLOB NOT NULL,
+    next_fire_at  INTEGER,
+    advanced_at   INTEGER NOT NULL,
+    tzdata        TEXT NOT NULL,
+    runs          INTEGER NOT NULL DEFAULT 0,
+    created_at    INTEGER NOT NULL,
+    paused_at     INTEGER,
+    paused_reason TEXT,
+    error         TEXT
+) STRICT;
+
+CREATE INDEX liteq_schedule_due ON liteq_schedule (next_fire_at) WHERE next_fire_at IS NOT NULL AND paused_at IS NULL;
+
+CREATE TABLE liteq_tick (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    schedule_id INTEGER NOT NULL,
+    fire_at     INTEGER NOT NULL,
+    decided_at  INTEGER NOT NULL,
+    outcome     TEXT NOT NULL,
+    ticks       INTEGER NOT NULL,
+    job_id      INTEGER
+) STRICT;
+
+CREATE INDEX liteq_tick_schedule ON liteq_tick (schedule_id, fire_at);
+CREATE INDEX liteq_tick_buffered ON liteq_tick (schedule_id, id) WHERE outcome = 'buffered';
+
+CREATE TABLE liteq_tick_count (
+    schedule_id INTEGER NOT NULL,
+    outcome     TEXT NOT NULL,
+    ticks       INTEGER NOT NULL,
+    late_ms     INTEGER NOT NULL,
+    PRIMARY KEY (schedule_id, outcome)
 ) STRICT, WITHOUT ROWID;

@@ -2,10 +2,10 @@
 -- none -> ready / scheduled.
 INSERT INTO liteq_job
     (state, priority, run_at, max_failures, max_crashes, timeout_ms, enqueued_at, unique_scope, held_until,
-     args_crc, queue, task, unique_key, unique_slot, backoff, args)
+     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, args)
 VALUES
     (iif(:run_at > :now, @scheduled, @ready), :priority, :run_at, :max_failures, :max_crashes, :timeout_ms, :now,
-     :unique_scope, :held_until, :args_crc, :queue, :task, :unique_key, :unique_key, :backoff, :args);
+     :unique_scope, :held_until, :schedule_id, :fire_at, :args_crc, :queue, :task, :unique_key, :unique_key, :backoff, :args);
 
 -- name: holder
 -- Who holds a unique key, and whether its time is over.
@@ -93,7 +93,7 @@ WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND (:paused IS NULL OR queue NOT IN (SELECT value FROM json_each(:paused)))
   AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
 RETURNING id, attempt, owner, queue, task, args, args_crc, priority, run_at, enqueued_at, claimed_at,
-          failures, max_failures, crashes, max_crashes, backoff, timeout_ms;
+          failures, max_failures, crashes, max_crashes, backoff, timeout_ms, fire_at;
 
 -- name: complete
 -- running -> completed. No row comes back when the claim is no longer the job's.
