@@ -168,7 +168,7 @@ class Liteq(Handling):
         A function that is no task becomes one: a dispatcher, which enqueues what it likes. While a command only
         imports the application nothing is stored; then None comes back.
         """
-        ready = self._schedulable(call)
+        ready = self._schedulable(call, name)
         if importing.get() is not None:
             self.schedules.note(name, schedule, lambda: ready)
             return None
@@ -208,18 +208,20 @@ class Liteq(Handling):
 
     def _beside(self, schedule: AnySchedule, name: str | None) -> Callable[[D], D]:
         def declare(wanted: D) -> D:
-            call = self._schedulable(wanted() if isinstance(wanted, type) else wanted)
+            call = self._schedulable(wanted() if isinstance(wanted, type) else wanted, name)
             self.schedules.note(name or call.definition.name, schedule, lambda: call)
             return wanted
 
         return declare
 
-    def _schedulable(self, wanted: Any) -> Call[Any]:
+    def _schedulable(self, wanted: Any, name: str | None) -> Call[Any]:
         if isinstance(wanted, Task):
             return wanted.call()
         if isinstance(wanted, (Call, Payload, str)):
             return self.call(wanted)
-        return self.task(wanted).call()
+        # A function made inside another has no name of its own that would stay the same.
+        is_local = "<" in getattr(wanted, "__qualname__", "")
+        return self.task(name=name if is_local else None)(wanted).call()
 
     def trigger(self, name: str) -> Job[Any]:
         """Make a job of a schedule now; its next tick stays where it is. Raises ScheduleNotFound."""

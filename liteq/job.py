@@ -80,6 +80,12 @@ class JobContext:
         return None if self._run.deadline_at is None else to_datetime(self._run.deadline_at)
 
     @property
+    def fire_at(self) -> datetime | None:
+        """The tick that the job was made for, UTC; None for jobs that no schedule made."""
+        fire_at = self._run.claim.fire_at
+        return None if fire_at is None else to_datetime(fire_at)
+
+    @property
     def cancelled(self) -> bool:
         """Whether the task should stop: somebody asked, its time is over, or the worker is leaving.
 

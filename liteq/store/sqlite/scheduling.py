@@ -153,8 +153,14 @@ class Scheduling:
 
 
 def _records(rows: Sequence[tuple[Any, ...]]) -> list[ScheduleRecord]:
-    # Written out: ten thousand may be due in one second, and this is the quick way.
-    return [ScheduleRecord(**dict(zip(_COLUMNS, row, strict=True)) | {"declared": bool(row[3])}) for row in rows]
+    return [_record(row) for row in rows]
+
+
+def _record(row: tuple[Any, ...]) -> ScheduleRecord:
+    # Without a conversion of each field: ten thousand may be due in one second.
+    values: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
+    values["declared"] = bool(values["declared"])
+    return ScheduleRecord(**values)
 
 
 _COLUMNS = ScheduleRecord.__struct_fields__
