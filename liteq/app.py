@@ -216,9 +216,9 @@ class Liteq(Handling):
 
     def _schedulable(self, wanted: Any, name: str | None) -> Call[Any]:
         if isinstance(wanted, Task):
-            return wanted.call()
+            return cast("Task[..., Any]", wanted).call()
         if isinstance(wanted, (Call, Payload, str)):
-            return self.call(wanted)
+            return self.call(cast("Call[Any] | Payload | str", wanted))
         # A function made inside another has no name of its own that would stay the same.
         is_local = "<" in getattr(wanted, "__qualname__", "")
         return self.task(name=name if is_local else None)(wanted).call()

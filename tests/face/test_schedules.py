@@ -631,10 +631,9 @@ def test_a_backfill_makes_the_jobs_that_are_missing_and_can_be_repeated(
 
     made = app.schedules.backfill("s", start, end)
 
-    hours = [tick for tick in app.schedules["s"].schedule.next_fires(start, 10) if tick <= end]
+    hours = [start + timedelta(hours=n) for n in range(6)]
     assert [to_datetime(job.record.fire_at or 0) for job in made] == hours
-    assert len(made) == 5
-    assert counts(app) == {"backfilled": 5}
+    assert counts(app) == {"backfilled": 6}
     assert app.schedules.backfill("s", start, end) == []
     assert all(job.record.run_at == clock.ms for job in made), "none jumps the queue by its age"
 
