@@ -28,6 +28,7 @@ ENQUEUE = "tests/engine/test_enqueue.py"
 REPORT = "tests/engine/test_report.py"
 HANDLE = "tests/engine/test_handle.py"
 EXPIRE = "tests/engine/test_expire.py"
+LEASES = "tests/engine/test_leases.py"
 ASK = "tests/engine/test_ask.py"
 TRANSACTION = "tests/engine/test_transaction.py"
 MACHINE = "tests/engine/test_machine.py"
@@ -186,16 +187,16 @@ FAULTS = (
         name="expire charges jobs that had not started",
         path=f"{STORE}/staffing.py",
         within="def _judge",
-        old="    if started is None:\n        return _Loss(State.READY, charge=False",
-        new="    if started is None:\n        return _Loss(State.READY, charge=True",
+        old="    if started is None:\n        return _Loss(state=State.READY, outcome=Outcome.RELEASED",
+        new="    if started is None:\n        return _Loss(state=State.READY, outcome=Outcome.CRASHED",
         tests=(EXPIRE,),
     ),
     Fault(
         name="expire robs the living",
         path=f"{STORE}/staffing.py",
         within="def expire",
-        old="if self.file.sidecar.is_dead(identity):",
-        new="if self.file.sidecar.is_dead(identity) or True:",
+        old="if death is not None or self.file.sidecar.is_dead(identity):",
+        new="if death is not None or self.file.sidecar.is_dead(identity) or True:",
         tests=(EXPIRE,),
     ),
     Fault(
@@ -205,6 +206,50 @@ FAULTS = (
         old="if crashes + 1 >= max_crashes:",
         new="if crashes >= max_crashes:",
         tests=(EXPIRE,),
+    ),
+    Fault(
+        name="a lease runs out a millisecond early",
+        path=f"{STORE}/staffing.py",
+        old="slate.beat < latest",
+        new="slate.beat <= latest",
+        tests=(LEASES,),
+    ),
+    Fault(
+        name="a supervised worker is robbed alive",
+        path=f"{STORE}/staffing.py",
+        old=" and supervisor_pid is None and monotonic",
+        new=" and monotonic",
+        tests=(LEASES,),
+    ),
+    Fault(
+        name="a supervisor is not waited for",
+        path=f"{STORE}/staffing.py",
+        old="return 0 <= now - first < LEFT_TO_SUPERVISOR_MS",
+        new="return 0 > now - first",
+        tests=(LEASES,),
+    ),
+    Fault(
+        name="a verdict holds for the next attempt too",
+        path=f"{STORE}/staffing.py",
+        within="def _judge",
+        old="if overdue_attempt == attempt:",
+        new="if overdue_attempt is not None:",
+        tests=(LEASES,),
+    ),
+    Fault(
+        name="what ran beside an overdue job is charged",
+        path=f"{STORE}/staffing.py",
+        old='if death is UNSEEN and connection.rows("overdue_of", who):',
+        new='if death is None and connection.rows("overdue_of", who):',
+        tests=(LEASES,),
+    ),
+    Fault(
+        name="a verdict is not fenced by the attempt",
+        path=SQL,
+        within="-- name: time_out\n",
+        old="  AND attempt = :attempt\n",
+        new="  AND :attempt > 0\n",
+        tests=(VERBS,),
     ),
     Fault(
         name="expire forgets that a cancel was asked",
