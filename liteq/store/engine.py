@@ -144,9 +144,10 @@ class Engine(Protocol):
         ...
 
     def time_out(self, *, job_id: int, attempt: int, worker_id: int) -> None:
-        """running -> running, with the verdict that this attempt is past its time and would not stop. LeaseLost if late.
+        """running -> running, with the verdict that this attempt is past its time and would not stop.
 
-        It is applied when the job is taken from its worker, so that no second attempt runs beside the first.
+        LeaseLost when late. It is applied when the job is taken from its worker, so that no second attempt runs beside
+        the first.
         """
         ...
 

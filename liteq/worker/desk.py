@@ -12,6 +12,7 @@ from liteq.store.engine import Engine, Slate
 from liteq.worker.verdict import Verdict
 
 RETRIES_WAITED_FOR_MS = 3_600_000
+ENDINGS = ("complete", "retry", "dead_letter", "snooze", "abort", "late")
 
 log = logging.getLogger("liteq.worker")
 
@@ -100,6 +101,10 @@ class Desk:
         """Give how long nothing can become due, at most ``longest``."""
         due = self.engine.next_due()
         return longest if due is None else max(0, min(longest, due - self.clock.now_ms()))
+
+    def done(self) -> int:
+        """Give how many attempts have ended here, in whatever way."""
+        return sum(self.counts[verb] for verb in ENDINGS)
 
     def spent(self) -> bool:
         """Tell whether the worker has claimed as many jobs as it may."""

@@ -20,7 +20,6 @@ from tests.engine.steps import (
     enqueue_one,
     new_job,
     record,
-    register,
     state_of,
 )
 

@@ -176,10 +176,16 @@ class Staffing:
             "now": now,
         }
         connection.rows("expire", values)
-        story: dict[str, object] = dict.fromkeys(("exit_code", "traceback", "log", "output"))
-        if loss.charge:
-            story["exit_code"] = death.exit_code
-        story |= {"outcome": loss.outcome.value, "claimed_at": claimed_at, "finished_at": now, "error": loss.cause}
+        story = {
+            "outcome": loss.outcome.value,
+            "claimed_at": claimed_at,
+            "finished_at": now,
+            "exit_code": death.exit_code if loss.charge else None,
+            "error": loss.cause,
+            "traceback": None,
+            "log": None,
+            "output": None,
+        }
         connection.rows("remember", values | story)
         if loss.charge or overdue:
             dead = int(loss.state is State.DEAD)
