@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -135,7 +136,7 @@ def _words(context: typer.Context) -> list[str]:
         if option.name in {"install_unit", "one"} or value is None or value == option.default:
             continue
         flag = max(option.opts, key=len)
-        values = cast("list[object]", value) if isinstance(value, list) else [value]
+        values = list(cast("Sequence[object]", value)) if isinstance(value, list | tuple) else [value]
         words += [flag] if value is True else [word for one in values for word in (flag, str(one))]
     return words
 
