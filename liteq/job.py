@@ -33,6 +33,7 @@ class Run:
         "claim",
         "deadline_at",
         "hard_at",
+        "hardened",
         "lines",
         "lost",
         "over_at",
@@ -49,6 +50,7 @@ class Run:
         """The same in monotonic milliseconds, which decide: a clock that is set must not end anybody's time."""
         self.hard_at: int | None = None
         """When its process may be ended for it, in monotonic milliseconds."""
+        self.hardened = False
         self.overdue = False
         """Whether the verdict that it is past its time has been written: what it returns comes too late."""
         self.asked_to_stop = False

@@ -202,10 +202,18 @@ FAULTS = (
     Fault(
         name="poison gets one more chance",
         path=f"{STORE}/staffing.py",
-        within="def _judge",
-        old="if crashes + 1 >= max_crashes:",
-        new="if crashes >= max_crashes:",
+        within="def _crashed",
+        old="if crashes >= max_crashes:",
+        new="if crashes > max_crashes:",
         tests=(EXPIRE,),
+    ),
+    Fault(
+        name="a hard cancel is forgotten after a gentle one",
+        path=SQL,
+        within="-- name: ask_cancel\n",
+        old="  AND (cancel_asked_at IS NULL OR :hard > cancel_hard)\n",
+        new="  AND cancel_asked_at IS NULL\n",
+        tests=(LEASES,),
     ),
     Fault(
         name="a lease runs out a millisecond early",

@@ -11,7 +11,7 @@ import typer
 
 import liteq
 from liteq_cli import output
-from liteq_cli.commands import config, dead, demo, enqueue, init, job, queue, shell, status, upkeep, work
+from liteq_cli.commands import config, dead, demo, enqueue, init, job, queue, shell, status, upkeep, work, worker
 from liteq_cli.exits import Code, code_of, hint_of
 from liteq_cli.spelling import in_order
 from liteq_cli.target import Session
@@ -69,6 +69,7 @@ app.command("status")(status.status)
 app.add_typer(job.app, name="job")
 app.add_typer(dead.app, name="dead")
 app.add_typer(queue.app, name="queue")
+app.add_typer(worker.app, name="worker")
 app.command("prune")(upkeep.prune)
 app.command("backup")(upkeep.backup)
 app.command("check")(upkeep.check)

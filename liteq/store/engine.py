@@ -157,12 +157,15 @@ class Engine(Protocol):
 
     # ---- by an application or a person
 
-    def cancel(self, job_ids: Sequence[int], *, reason: str, now: int) -> list[int]:
-        """Cancel those at rest, ask those that run; give the ids that either happened to."""
+    def cancel(self, job_ids: Sequence[int], *, reason: str, now: int, hard: bool = False) -> list[int]:
+        """Cancel those at rest, ask those that run; give the ids that either happened to.
+
+        ``hard``: one that does not stop is to be stopped with its process. May follow a cancel that was not.
+        """
         ...
 
-    def cancels_asked(self, *, worker_id: int) -> list[int]:
-        """Give the ids of the worker's running jobs that were asked to stop."""
+    def cancels_asked(self, *, worker_id: int) -> dict[int, bool]:
+        """Give the ids of the worker's running jobs that were asked to stop, and whether hard."""
         ...
 
     def requeue(self, job_ids: Sequence[int], *, now: int) -> list[int]:

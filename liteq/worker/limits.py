@@ -52,6 +52,13 @@ class Limits:
         if self._ends_at is not None and (now >= self._ends_at or self._alone()):
             self._end()
 
+    def harden(self, run: Run) -> None:
+        """Have a run that was asked to stop end with its process, if it does not stop soon."""
+        if not run.hardened:
+            run.hardened = True
+            hard_at = self._desk.clock.monotonic_ms() + self._runner.kill_after_ms + self._runner.extra_ms(run.claim)
+            run.hard_at = hard_at if run.hard_at is None else min(run.hard_at, hard_at)
+
     def _condemn(self, run: Run, now: int) -> None:
         claim = run.claim
         # Set first: should the task return while this is written, its value comes too late.
@@ -65,10 +72,10 @@ class Limits:
             raise
         facts = {"job_id": claim.job_id, "attempt": claim.attempt, "task": claim.task}
         if not self._owned:
-            words = "job %d (%s) is past its time and does not stop; its slot is lost until it does"
+            words = "job %d (%s) should have ended and does not stop; its slot is lost until it does"
             log.error(words, claim.job_id, claim.task, extra=facts)
             return
-        words = "job %d (%s) is past its time and does not stop; this process ends, its other jobs may finish"
+        words = "job %d (%s) should have ended and does not stop; this process ends, its other jobs may finish"
         log.error(words, claim.job_id, claim.task, extra=facts)
         if self._ends_at is None:
             self._ends_at = now + self._grace_ms

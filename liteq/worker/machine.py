@@ -6,8 +6,6 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
-
 _VMSTAT = Path("/proc/vmstat")
 
 
@@ -31,6 +29,8 @@ def oom_kills() -> int | None:
 
 def resident_bytes(pid: int) -> int | None:
     """Give the memory that a process holds, None when there is no such process."""
+    import psutil  # noqa: PLC0415  no command that only asks the file should wait for it
+
     try:
         return int(psutil.Process(pid).memory_info().rss)
     except psutil.Error:

@@ -38,12 +38,12 @@ class Runner:
         if claim.timeout_ms is not None:
             run.deadline_at = now + claim.timeout_ms
             run.over_at = self.clock.monotonic_ms() + claim.timeout_ms
-            run.hard_at = deadline = run.over_at + self.kill_after_ms + self._extra_ms(claim)
+            run.hard_at = deadline = run.over_at + self.kill_after_ms + self.extra_ms(claim)
         self.slate.start(slot, claim.job_id, claim.attempt, now, deadline)
         self.runs[slot] = run
         return run, now
 
-    def _extra_ms(self, claim: Claim) -> int:
+    def extra_ms(self, claim: Claim) -> int:
         """Give what a task's own kind of stopping needs on top: a command's group is first asked, then killed."""
         definition = self.tasks.get(claim.task)
         return 2 * TERM_GRACE_MS if definition is not None and definition.kind == "command" else 0

@@ -132,9 +132,12 @@ class Tender:
             self._bench.end()
 
     def _pass_on_cancels(self) -> None:
-        asked = set(self._desk.engine.cancels_asked(worker_id=self._desk.slate.worker_id))
+        asked = self._desk.engine.cancels_asked(worker_id=self._desk.slate.worker_id)
         for run in list(self._runner.runs.values()):
-            if run.claim.job_id in asked and not run.asked_to_stop:
+            hard = asked.get(run.claim.job_id)
+            if hard:
+                self._limits.harden(run)
+            if hard is not None and not run.asked_to_stop:
                 run.asked_to_stop = True
                 if self._stop_coroutine is not None:
                     self._stop_coroutine(run)

@@ -82,6 +82,19 @@ def test_a_task_that_never_ends_is_timed_out_and_its_neighbours_go_unharmed(
     assert set(outcomes(app, beside)) <= {"released", "completed"}
 
 
+def test_a_hard_cancel_stops_what_does_not_listen_with_its_process(app: Liteq, fleet: Fleet, folder: Path) -> None:
+    with fleet("--threads", "2", "--kill-after", "200ms", "--grace", "3s"):
+        beside = enqueue(app, "hold", mark="beside", seconds=1)
+        deaf = enqueue(app, "in_c")
+        until((folder / "in_c1").exists)
+        app.cancel(deaf, reason="enough", hard=True)
+        until(lambda: state(app, deaf) is State.CANCELLED)
+        until(lambda: state(app, beside) is State.COMPLETED)
+
+    assert (outcomes(app, deaf), app.get_job(deaf).reason) == (["aborted"], "enough")
+    assert app.get_job(beside).failures + app.get_job(beside).record.crashes == 0
+
+
 def nothing() -> None: ...
 
 

@@ -192,6 +192,25 @@ def test_a_verdict_says_nothing_about_the_next_attempt(engine: Engine) -> None:
     assert engine.attempts(job_id)[-1].outcome is Outcome.CRASHED
 
 
+def test_a_hard_cancel_may_follow_a_gentle_one_and_ends_as_asked(engine: Engine) -> None:
+    worker = hire(engine)
+    job_id = enqueue_one(engine, new_job(max_failures=1))
+    claim = start_one(engine, worker)
+
+    assert engine.cancel([job_id], reason="please", now=NOW) == [job_id]
+    assert engine.cancels_asked(worker_id=worker.worker_id) == {job_id: False}
+    assert engine.cancel([job_id], reason="now", now=NOW, hard=True) == [job_id]
+    assert engine.cancels_asked(worker_id=worker.worker_id) == {job_id: True}
+    assert engine.cancel([job_id], reason="now", now=NOW, hard=True) == []
+    time_out(engine, claim)
+    die(worker)
+    engine.expire(now=NOW)
+
+    found = record(engine, job_id)
+    assert (found.state, found.reason, found.failures, found.crashes) == (State.CANCELLED, "now", 0, 0)
+    assert engine.attempts(job_id)[0].outcome is Outcome.ABORTED
+
+
 def test_a_crash_that_somebody_saw_is_charged_beside_an_overdue_job_too(engine: Engine) -> None:
     worker = hire(engine)
     engine.enqueue([new_job()] * 2, now=NOW)

@@ -222,21 +222,26 @@ def _as_cancelled(expired: Expired) -> Expired:
 
 def _judge(row: Row, started: StartedJob | None, death: Death, now: int) -> _Loss:
     """Decide where a lost worker's job goes. Only jobs that had started may have been what killed it."""
-    _, attempt, *_, crashes, max_crashes, failures, max_failures, backoff, overdue_attempt = row
+    _, attempt, *_, crashes, max_crashes, failures, max_failures, backoff, asked_at, overdue_attempt = row
+    if overdue_attempt == attempt and asked_at is not None:
+        return _Loss(state=State.READY, outcome=Outcome.ABORTED, cause="stopped with its process, as asked")
     if overdue_attempt == attempt:
         return _timed_out(failures + 1, max_failures, backoff, now)
     if started is None:
         return _Loss(state=State.READY, outcome=Outcome.RELEASED, cause=f"not started when {death.cause}")
     if not death.charges:
         return _Loss(state=State.READY, outcome=Outcome.RELEASED, cause=death.cause)
-    if crashes + 1 >= max_crashes:
-        poison = f"poison: it crashed {crashes + 1} workers, the last because {death.cause}"
+    return _crashed(crashes + 1, max_crashes, backoff, death, now)
+
+
+def _crashed(crashes: int, max_crashes: int, backoff: bytes | None, death: Death, now: int) -> _Loss:
+    if crashes >= max_crashes:
+        poison = f"poison: it crashed {crashes} workers, the last because {death.cause}"
         return _Loss(state=State.DEAD, outcome=death.outcome, cause=death.cause, reason=poison)
-    if crashes == 0:
+    if crashes == 1:
         return _Loss(state=State.READY, outcome=death.outcome, cause=death.cause)
-    return _Loss(
-        state=State.SCHEDULED, outcome=death.outcome, cause=death.cause, run_at=now + _wait_ms(backoff, crashes + 1)
-    )
+    run_at = now + _wait_ms(backoff, crashes)
+    return _Loss(state=State.SCHEDULED, outcome=death.outcome, cause=death.cause, run_at=run_at)
 
 
 def _timed_out(failures: int, max_failures: int, backoff: bytes | None, now: int) -> _Loss:

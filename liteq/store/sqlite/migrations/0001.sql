@@ -20,6 +20,7 @@ CREATE TABLE liteq_job (
     started_at      INTEGER,
     finished_at     INTEGER,
     cancel_asked_at INTEGER,
+    cancel_hard     INTEGER NOT NULL DEFAULT 0,
     overdue_attempt INTEGER,
     parents_left    INTEGER NOT NULL DEFAULT 0,
     children        INTEGER NOT NULL DEFAULT 0,

@@ -213,7 +213,7 @@ WHERE id = :job_id
 
 -- name: running_of
 SELECT id, attempt, owner, queue, task, claimed_at, crashes, max_crashes, failures, max_failures, backoff,
-       overdue_attempt
+       cancel_asked_at, overdue_attempt
 FROM liteq_job
 WHERE state = @running
   AND owner = :worker_id
@@ -254,10 +254,11 @@ RETURNING id, queue, task;
 -- running -> running, asked to stop.
 UPDATE liteq_job
 SET cancel_asked_at = :now,
+    cancel_hard     = :hard,
     reason          = :reason
 WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND state = @running
-  AND cancel_asked_at IS NULL
+  AND (cancel_asked_at IS NULL OR :hard > cancel_hard)
 RETURNING id;
 
 -- name: cancel_as_asked
@@ -272,7 +273,7 @@ WHERE id IN (SELECT value FROM json_each(:job_ids))
 RETURNING id, queue, task;
 
 -- name: cancels_asked
-SELECT id
+SELECT id, cancel_hard
 FROM liteq_job
 WHERE state = @running
   AND owner = :worker_id
