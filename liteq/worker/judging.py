@@ -26,14 +26,18 @@ class Judging:
         self._looked_at: int | None = None
         self._patient_until = 0
 
-    def look(self, engine: Engine, children: Mapping[int, Child], *, now: int) -> None:
-        """Judge the children, by their worker ids, at a monotonic time. What is wrong with the file is raised."""
+    def look(self, engine: Engine, children: Mapping[int, Child], *, now: int) -> list[WorkerRecord]:
+        """Judge the children, by their worker ids, at a monotonic time; give those that may go on.
+
+        What is wrong with the file is raised.
+        """
         if self._looked_at is not None and now - self._looked_at > FROZEN_MS:
             # This process was stopped itself, perhaps with all the others: first they may beat again.
             self._patient_until = now + SILENT_MS
         self._looked_at = now
         if now < self._patient_until:
-            return
+            return []
+        well: list[WorkerRecord] = []
         for record in engine.workers():
             child = children.get(record.id)
             if child is None or not record.alive:
@@ -43,6 +47,9 @@ class Judging:
                 self._end_overdue(engine, record, child, overdue)
             elif record.is_hung(now):
                 self._end_hung(record, child, now)
+            else:
+                well.append(record)
+        return well
 
     def _overdue(self, record: WorkerRecord, now: int) -> list[StartedJob]:
         silent = record.silent_for(now)

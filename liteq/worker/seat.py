@@ -11,11 +11,12 @@ LONG_LIFE_MS = 10_000
 class Seat:
     """A place for one worker process. The first successor follows at once; quick deaths in a row wait twice as long."""
 
-    def __init__(self, number: int, *, now: int) -> None:
+    def __init__(self, number: int, *, start_at: int | None) -> None:
         self.number = number
         self.child: Child | None = None
-        self.start_at: int | None = now
+        self.start_at = start_at
         """When to fill it, None while it is filled or once it is given up."""
+        self.given_up = start_at is None
         self._deaths = 0
 
     @property
@@ -32,11 +33,13 @@ class Seat:
     def give_up(self) -> None:
         """Nobody is to sit here any more; who does may come to its end."""
         self.start_at = None
+        self.given_up = True
 
     def refill(self, now: int) -> None:
         """Fill it again at once: whoever left did so in order."""
         self._deaths = 0
         self.start_at = now
+        self.given_up = False
 
     def refill_later(self, now: int, *, lived_ms: int) -> int:
         """Fill it again after a death; give the wait in milliseconds."""

@@ -11,6 +11,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -18,7 +19,7 @@ import msgspec
 
 from liteq.clock import Clock
 from liteq.errors import LiteqError
-from liteq.model.fleet import Death
+from liteq.model.fleet import Death, WorkerRecord
 from liteq.model.job import Expired
 from liteq.model.transitions import Outcome
 from liteq.store.engine import Engine
@@ -28,6 +29,8 @@ from liteq.worker.leash import Hello
 from liteq.worker.limits import EXIT_OVERDUE
 from liteq.worker.machine import Notifier, reap_orphans
 from liteq.worker.recycling import Recycling
+from liteq.worker.reloading import SourceWatch
+from liteq.worker.scaling import Scaling
 from liteq.worker.seat import Seat
 
 LOOK_EVERY_MS = 250
@@ -36,9 +39,15 @@ DID_NOT_STOP = Death(cause="its worker was killed, for it did not stop when aske
 
 
 class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How many processes, what they get to stop in, and when one is replaced. Sizes in bytes."""
+    """How many processes, what they get to stop in, and when one is replaced. Sizes in bytes.
+
+    With ``most_processes`` there are between ``processes`` and so many, as the backlog wants. ``reload_on`` is a folder
+    whose changed source files replace all workers.
+    """
 
     processes: int = 1
+    most_processes: int | None = None
+    reload_on: Path | None = None
     burst: bool = False
     grace_ms: int = 30_000
     max_memory: int | None = None
@@ -79,7 +88,12 @@ class Supervisor:
         self._tell = tell
         self._engine: Engine | None = None
         self._hello: Hello | None = None
-        self._seats = [Seat(number, now=0) for number in range(1, settings.processes + 1)]
+        self._scaling = Scaling(fewest=settings.processes, most=settings.most_processes or settings.processes)
+        self._seats = [
+            Seat(number, start_at=0 if number <= self._scaling.fewest else None)
+            for number in range(1, self._scaling.most + 1)
+        ]
+        self._sources = None if settings.reload_on is None else SourceWatch(settings.reload_on)
         self._judging = Judging(grace_ms=settings.grace_ms, tell=self._say_of)
         self._recycling = Recycling(max_memory=settings.max_memory, max_time_ms=settings.max_time_ms)
         self._notifier = Notifier(dict(os.environ))
@@ -143,9 +157,10 @@ class Supervisor:
     def _welcome(self, seat: Seat) -> None:
         self._ever_ready = True
         self._say("ready", "a worker is ready", seat)
-        if not self._told_ready and all(one.child is not None and one.child.hello for one in self._seats):
+        ready = sum(one.child is not None and one.child.hello is not None for one in self._seats)
+        if not self._told_ready and ready >= self._settings.processes:
             self._told_ready = True
-            self._notifier.tell("READY=1", f"STATUS=all {len(self._seats)} workers are ready")
+            self._notifier.tell("READY=1", f"STATUS={ready} workers are ready")
 
     def _let_go(self, seat: Seat, child: Child, code: int) -> None:
         """Note how a child ended, and decide about its seat."""
@@ -163,7 +178,7 @@ class Supervisor:
     def _decide(self, seat: Seat, child: Child, code: int) -> None:
         now = self._clock.monotonic_ms()
         why = child.farewell.why if child.farewell is not None and code == 0 else ""
-        if self._wishes or why == "burst" or (self._settings.burst and why == "max_jobs"):
+        if self._wishes or seat.given_up or why == "burst" or (self._settings.burst and why == "max_jobs"):
             return
         if child.leaving is None and why == "stopped":
             self._say("left", "it was stopped by hand and is not replaced", seat)
@@ -209,7 +224,9 @@ class Supervisor:
         try:
             engine = self._opened()
             if engine is not None and known:
-                self._judging.look(engine, known, now=now)
+                well = self._judging.look(engine, known, now=now)
+                if self._scaling.most > self._scaling.fewest and not self._wishes:
+                    self._scale(engine, [one for one in well if known[one.id].leaving is None], now)
         except LiteqError as error:
             self._say("trouble", f"the workers cannot be looked at: {error}")
         self._recycle([child for _, child in children], now)
@@ -217,12 +234,33 @@ class Supervisor:
             self._notifier.tell("WATCHDOG=1")
 
     def _recycle(self, children: list[Child], now: int) -> None:
-        if self._reload_wished:
+        changed = self._sources.changed() if self._sources is not None else []
+        if changed:
+            self._say("changed", f"{changed[0]}" + (f" and {len(changed) - 1} more" if len(changed) > 1 else ""))
+        if self._reload_wished or changed:
             self._reload_wished = False
             self._recycling.reload(children)
+            for seat in self._seats:
+                if seat.child is None and seat.start_at is not None:
+                    seat.refill(now)
         for child, why in self._recycling.due(children, now=now):
             self._say_of("recycled", child, f"it is replaced: {why}")
             child.ask_to_stop(why, grace_ms=self._settings.grace_ms)
+
+    def _scale(self, engine: Engine, workers: list[WorkerRecord], now: int) -> None:
+        """Start one more or spare one, once all that were started are ready."""
+        spare = self._scaling.spare(workers, monotonic=now)
+        for seat in self._seats:
+            child = seat.child
+            if spare is not None and child is not None and child.hello and child.hello.worker_id == spare:
+                self._say("spared", "it has nothing to do", seat)
+                seat.give_up()
+                child.ask_to_stop("it has nothing to do", grace_ms=self._settings.grace_ms)
+        wanted = sum(seat.is_wanted for seat in self._seats)
+        if wanted == len(workers) and self._scaling.more(engine, workers, now=self._clock.now_ms(), monotonic=now):
+            seat = next(seat for seat in self._seats if not seat.is_wanted)
+            self._say("growing", f"jobs wait and all {wanted} workers are busy: one more")
+            seat.refill(now)
 
     def _opened(self) -> Engine | None:
         """Give the engine, opened once a worker has said on which file."""

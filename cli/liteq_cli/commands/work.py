@@ -12,7 +12,8 @@ import typer
 
 import liteq
 from liteq.app import Liteq
-from liteq.model.names import check_name
+from liteq.errors import InvalidOption
+from liteq.model.names import check_name, shown
 from liteq.worker.leash import Leash
 from liteq.worker.supervisor import SupervisorSettings
 from liteq.worker.worker import WorkResult, WorkSettings, check_lease
@@ -24,6 +25,7 @@ from liteq_cli.times import parse_duration, parse_size
 
 log = logging.getLogger("liteq.cli")
 
+MAX_PROCESSES = 256
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -34,7 +36,11 @@ def work(
     threads: Annotated[int, typer.Option("--threads", "-t", help="Jobs at once in a process.", min=1, max=1000)] = 1,
     coroutines: Annotated[int, typer.Option(help="Coroutine jobs at once in a process.", min=1, max=1000)] = 100,
     processes: Annotated[
-        int | None, typer.Option("--processes", "-p", help="Worker processes; 1 unless given.", min=1, max=256)
+        int | None,
+        typer.Option("--processes", "-p", help="Worker processes; 1 unless given.", min=1, max=MAX_PROCESSES),
+    ] = None,
+    autoscale: Annotated[
+        str | None, typer.Option(help="Between so many processes, as the backlog wants.", metavar="MIN:MAX")
     ] = None,
     burst: Annotated[bool, typer.Option("--burst", help="End when nothing is left to do.")] = False,
     max_jobs: Annotated[
@@ -52,6 +58,9 @@ def work(
     lease: Annotated[
         str, typer.Option(help="A process without a heartbeat for so long is killed.", metavar="TIME")
     ] = "60s",
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Replace the processes when a .py file below here changes.")
+    ] = False,
     install_unit: Annotated[
         bool, typer.Option("--install-unit", help="Print a systemd unit for this command line, and end.")
     ] = False,
@@ -75,8 +84,11 @@ def work(
         kill_after_ms=_ms(kill_after),
         owned=True,
     )
+    fewest, most = _range(autoscale, processes)
     fleet = SupervisorSettings(
-        processes=processes or 1,
+        processes=fewest,
+        most_processes=most,
+        reload_on=Path.cwd() if reload else None,
         burst=burst,
         grace_ms=settings.grace_ms,
         max_memory=None if max_memory is None else parse_size(max_memory),
@@ -86,10 +98,22 @@ def work(
         _work_on_leash(context, settings, one)
     elif install_unit:
         output.say(unit_of(_words(context), grace_s=settings.grace_ms / 1000))
-    elif burst and processes is None:
+    elif burst and processes is None and autoscale is None:
         _work_here(context, settings)
     else:
         _work_in_fleet(context, settings, fleet)
+
+
+def _range(autoscale: str | None, processes: int | None) -> tuple[int, int]:
+    """Give the fewest and the most processes."""
+    if autoscale is None:
+        return processes or 1, processes or 1
+    fewest, colon, most = autoscale.partition(":")
+    if processes is not None:
+        raise InvalidOption("give either --processes or --autoscale, not both")
+    if not (colon and fewest.isdecimal() and most.isdecimal() and 1 <= int(fewest) <= int(most) <= MAX_PROCESSES):
+        raise InvalidOption(f"{shown(autoscale)} is no range; write 1:4, at most {MAX_PROCESSES}")
+    return int(fewest), int(most)
 
 
 def _work_here(context: typer.Context, settings: WorkSettings) -> None:
@@ -172,7 +196,10 @@ def _start_line(app: Liteq, named: str, settings: WorkSettings) -> str:
 
 
 def _processes(fleet: SupervisorSettings) -> str:
-    return f"{fleet.processes} process{'es' * (fleet.processes != 1)}"
+    most = fleet.most_processes or fleet.processes
+    if most > fleet.processes:
+        return f"{fleet.processes} to {most} processes"
+    return f"{most} process{'es' * (most != 1)}"
 
 
 def _counts(result: WorkResult) -> dict[str, int]:
