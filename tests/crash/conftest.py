@@ -86,6 +86,17 @@ def fork_and_hold(mark: str) -> None:
     time.sleep(60)
 
 @app.task
+def leave_orphan() -> None:
+    child = os.fork()
+    if child == 0:
+        if os.fork() == 0:
+            time.sleep(0.3)
+            with open("orphans", "a") as file:
+                file.write("here\\n")
+        os._exit(0)
+    os.waitpid(child, 0)
+
+@app.task
 def grow(megabytes: int) -> None:
     global kept
     kept = bytearray(os.urandom(1)) * (megabytes * 2**20)
