@@ -11,7 +11,7 @@ from liteq.model.fleet import Death
 from liteq.model.transitions import Outcome
 from liteq.worker.leash import Farewell, Hello, Line
 from liteq.worker.limits import EXIT_OVERDUE
-from liteq.worker.machine import oom_kills, signal_name
+from liteq.worker.machine import kill_with_descendants, oom_kills, signal_name
 
 RELEASE_MS = 5_000
 """What a worker gets, after the grace, to give back what runs; then it is killed."""
@@ -71,8 +71,8 @@ class Child:
         """End it now, for a reason that is known."""
         self._death = self._death or death
         self.kill_at = None
-        with suppress(ProcessLookupError):
-            self.process.kill()
+        # Else a command of a job that is about to run again would run on beside it.
+        kill_with_descendants(self.pid)
 
     def is_due_to_be_killed(self) -> bool:
         return self.kill_at is not None and self._clock.monotonic_ms() >= self.kill_at

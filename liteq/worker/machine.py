@@ -37,6 +37,19 @@ def resident_bytes(pid: int) -> int | None:
         return None
 
 
+def kill_with_descendants(pid: int) -> None:
+    """End a process and all that it has started, its commands among them."""
+    import psutil  # noqa: PLC0415  see above
+
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        # Stopped while its family is counted, it cannot start another child meanwhile.
+        process.suspend()
+        for one in [process, *process.children(recursive=True)]:
+            with suppress(psutil.Error):
+                one.kill()
+
+
 def reap_orphans(own: set[int]) -> list[int]:
     """As process 1 of a container: let go of ended processes that are none of ``own``; give their pids."""
     gone: list[int] = []

@@ -35,6 +35,7 @@ from liteq.worker.seat import Seat
 
 LOOK_EVERY_MS = 250
 TRY_AGAIN_MS = 500
+REOPEN_EVERY_MS = 2_000
 DID_NOT_STOP = Death(cause="its worker was killed, for it did not stop when asked", outcome=Outcome.RELEASED)
 
 
@@ -100,6 +101,7 @@ class Supervisor:
         self._deaths: dict[int, Death] = {}
         self._settle_at = 0
         self._look_at = 0
+        self._reopen_at = 0
         self._wishes = 0
         self._obeyed = 0
         self._reload_wished = False
@@ -227,6 +229,11 @@ class Supervisor:
                 well = self._judging.look(engine, known, now=now)
                 if self._scaling.most > self._scaling.fewest and not self._wishes:
                     self._scale(engine, [one for one in well if known[one.id].leaving is None], now)
+                if now >= self._reopen_at and any(one.beat is None for one in well):
+                    # The folder of locks was removed under this process; where the workers' slates are, it cannot see.
+                    self._reopen_at = now + REOPEN_EVERY_MS
+                    self._engine = None
+                    engine.close()
         except LiteqError as error:
             self._say("trouble", f"the workers cannot be looked at: {error}")
         self._recycle([child for _, child in children], now)

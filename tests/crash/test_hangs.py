@@ -1,6 +1,7 @@
 """Workers that hang and tasks that do not end: killed where they are ours, fenced where they are not."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from liteq import Liteq, State
 from liteq.worker.worker import WorkSettings
-from tests.crash.conftest import Fleet, enqueue, gone, lines, lone_worker, outcomes, state, until
+from tests.crash.conftest import Fleet, enqueue, gone, lines, lone_worker, outcomes, state, until, workers
 
 
 def test_a_stopped_worker_with_a_lease_is_taken_from_and_its_late_report_dropped(app: Liteq, folder: Path) -> None:
@@ -57,6 +58,33 @@ def test_a_stopped_worker_of_a_supervisors_is_killed_and_taken_over(app: Liteq, 
 
     assert outcomes(app, held) == ["hung", "completed"]
     assert (app.get_job(held).attempts[0].error or "").startswith("its worker hung: no beat for")
+
+
+def test_a_killed_workers_command_does_not_run_on(app: Liteq, fleet: Fleet, folder: Path) -> None:
+    held = app.enqueue(app.command("echo $$ >> shells; exec sleep 60"))
+    with fleet("--lease", "1s"):
+        until(lambda: lines(folder / "shells"))
+        os.kill(workers(app)[0].pid, signal.SIGSTOP)
+        until(lambda: len(lines(folder / "shells")) == 2)
+        first, second = map(int, lines(folder / "shells"))
+        assert gone(first)
+        assert not gone(second)
+
+    assert held.refresh().attempts[0].outcome == "hung"
+
+
+def test_workers_that_came_after_the_folder_of_locks_was_deleted_are_watched_too(
+    app: Liteq, fleet: Fleet, folder: Path
+) -> None:
+    with fleet("--lease", "1s"):
+        until(lambda: workers(app))
+        (first,) = workers(app)
+        shutil.rmtree(folder / "jobs.db-liteq")
+        until(lambda: any(one.pid != first.pid for one in workers(app)))
+        enqueue(app, "hold", mark="held", seconds=60)
+        until(lambda: lines(folder / "held"))
+        os.kill(int(lines(folder / "held")[0]), signal.SIGSTOP)
+        until(lambda: len(lines(folder / "held")) == 2)
 
 
 @pytest.mark.parametrize("task", ["spin", "in_c", "in_c_with_gil", "block_loop"])
