@@ -218,7 +218,7 @@ class Liteq(Handling):
         if isinstance(wanted, Task):
             return cast("Task[..., Any]", wanted).call()
         if isinstance(wanted, (Call, Payload, str)):
-            return self.call(cast("Call[Any] | Payload | str", wanted))
+            return self.call(wanted)  # pyright: ignore[reportUnknownArgumentType]  any call will do
         # A function made inside another has no name of its own that would stay the same.
         is_local = "<" in getattr(wanted, "__qualname__", "")
         return self.task(name=name if is_local else None)(wanted).call()
