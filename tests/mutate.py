@@ -369,8 +369,8 @@ FAULTS = (
         name="a tick and its job are two commits",
         path=SCHEDULER,
         within="def _fire(",
-        old="            with self._engine.transaction():\n                mine = self._win(prepared, now)\n",
-        new="            mine = self._win(prepared, now)\n            with self._engine.transaction():\n                pass\n",
+        old="            with self._engine.transaction():\n",
+        new="            if prepared:\n",
         tests=("tests/face/test_schedules.py",),
     ),
     Fault(
