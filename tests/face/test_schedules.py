@@ -382,6 +382,14 @@ def test_max_runs_ends_a_schedule_after_so_many_jobs(app: Liteq, clock: HandCloc
     assert app.schedules["s"].next_fire_at is None
 
 
+def test_no_more_ticks_are_caught_up_with_than_runs_are_left(app: Liteq, clock: HandClock, report: Report) -> None:
+    app.schedule("s", every(minutes=1, max_runs=2, misfire="all", overlap="allow"), report.call())
+    clock.advance(300)
+
+    assert len(app.fire_due()) == 2
+    assert counts(app) == {"fired": 2, "skipped: max_runs": 3}
+
+
 def test_end_at_ends_a_schedule(app: Liteq, clock: HandClock, report: Report) -> None:
     end = to_datetime(clock.ms + 120_000)
     app.schedule("s", every(minutes=1, end_at=end, overlap="allow"), report.call())
