@@ -11,7 +11,7 @@ import typer
 
 import liteq
 from liteq_cli import output
-from liteq_cli.commands import config, dead, demo, enqueue, init, job, queue, shell, status, upkeep, work
+from liteq_cli.commands import config, dead, demo, doctor, enqueue, init, job, queue, shell, status, upkeep, work
 from liteq_cli.exits import Code, code_of, hint_of
 from liteq_cli.spelling import in_order
 from liteq_cli.target import Session
@@ -73,6 +73,7 @@ app.command("prune")(upkeep.prune)
 app.command("backup")(upkeep.backup)
 app.command("check")(upkeep.check)
 app.command("config")(config.config)
+app.command("doctor")(doctor.doctor)
 
 
 def run(words: Sequence[str] | None = None) -> None:

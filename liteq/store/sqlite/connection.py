@@ -83,12 +83,17 @@ def connect(path: Path, *, read_only: bool = False) -> Connection:
     return Connection(raw)
 
 
+def sqlite_version() -> str:
+    """Give the version of the SQLite library that is in use."""
+    return apsw.sqlite_lib_version()
+
+
 def refuse_old_sqlite() -> None:
     """Before 3.51.3 two connections that checkpoint and commit at once could corrupt the file."""
-    version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+    version = tuple(int(part) for part in sqlite_version().split("."))
     if version < OLDEST_SQLITE:
         wanted = ".".join(map(str, OLDEST_SQLITE))
-        raise StorageError(f"SQLite {apsw.sqlite_lib_version()} can corrupt WAL files; {wanted} or newer is needed")
+        raise StorageError(f"SQLite {sqlite_version()} can corrupt WAL files; {wanted} or newer is needed")
 
 
 def harden(raw: apsw.Connection) -> None:
