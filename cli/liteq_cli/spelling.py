@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 _FLAGS = frozenset({"--json", "--debug"})
 _VALUED = frozenset({"--file", "-f", "--app"})
-_GROUPS = frozenset({"job", "dead", "queue"})
+_GROUPS = frozenset({"job", "dead", "queue", "schedule"})
+_ALIASES = {"scheduler": "schedule"}
 EXEC_FLAGS = frozenset({"--wait", "--help"})
 """Options of ``exec`` without a value: they are needed to see where its command begins."""
 
@@ -29,6 +30,7 @@ def in_order(words: Sequence[str]) -> list[str]:
             globals_.append(todo.pop(0))
         elif command is None and not word.startswith("-"):
             command, *more = _split(word)
+            command = _ALIASES.get(command, command)
             rest += [command, *more]
         elif command == "exec" and (word == "-" or not word.startswith("-")):
             return globals_ + rest + ["--", word, *todo]
@@ -46,4 +48,5 @@ def _is_short_file(word: str) -> bool:
 
 def _split(word: str) -> list[str]:
     group, colon, verb = word.partition(":")
-    return [group, verb] if colon and group in _GROUPS and verb else [word]
+    known = _ALIASES.get(group, group) in _GROUPS
+    return [group, verb] if colon and known and verb else [word]
