@@ -30,7 +30,7 @@ from liteq.model.schedule import AnySchedule, Cron, Every, decode_schedule
 from liteq.store.engine import Engine
 from liteq.timezones import tzdata_version
 
-AT_ONCE = 500
+AT_ONCE = 250
 RIVALS_WAIT_MS = 250
 """How long whoever lost a race for ticks looks away, and how often jobs that are waited for are looked at."""
 REST_FACTOR = 10

@@ -19,7 +19,9 @@ def in_order(words: Sequence[str]) -> list[str]:
     while todo:
         word = todo.pop(0)
         if word == "--":
-            return globals_ + rest + [word, *todo]
+            # The job of ``schedule add`` is a task, or after the dashes a command.
+            is_command = rest[:2] == ["schedule", "add"] and "--command" not in rest
+            return globals_ + rest + ["--command"] * is_command + [word, *todo]
         if word in _FLAGS or word.startswith(("--file=", "--app=")) or _is_short_file(word):
             globals_.append(word)
         elif word in _VALUED:

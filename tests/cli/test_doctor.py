@@ -63,3 +63,15 @@ def test_the_doctor_finds_what_is_wrong_and_says_what_to_do(liteq: Liteq, read: 
     assert next(one for one in open_to_all["findings"] if one["what"] == "mode")["verdict"] == "warn"
     assert not damaged["fit"]
     assert (lost.returncode, "nowhere" in lost.stdout) == (1, True)
+
+
+def test_the_doctor_finds_a_stranger_of_the_same_name(liteq: Liteq, folder: Path) -> None:
+    stranger = folder / "site" / "liteq-0.9.dist-info"
+    stranger.mkdir(parents=True)
+    (stranger / "METADATA").write_text("Metadata-Version: 2.1\nName: liteq\nVersion: 0.9\n")
+    (stranger / "RECORD").write_text("liteq/__init__.py,,\n")
+
+    ended = liteq("doctor", PYTHONPATH=str(folder / "site"))
+
+    assert ended.returncode == 1
+    assert "pip uninstall liteq," in ended.stderr

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import apsw
+
 from tests.cli.conftest import COMMAND, TASKS, Liteq, clean_environment
 
 Read = Callable[..., Any]
@@ -36,7 +38,7 @@ def test_a_schedule_is_added_listed_shown_and_removed(liteq: Liteq, read: Read) 
 
     assert (added.returncode, again.returncode, other.returncode, replaced.returncode) == (0, 0, 2, 0)
     assert added.stdout.startswith("sums: every 10 minutes\n")
-    assert "already" in other.stderr
+    assert "hint: --replace changes it" in other.stderr
     (listed,) = read("schedule:list")["schedules"]
     shown = read("schedule", "show", "sums")
     assert (listed["name"], listed["describe"], listed["revision"], listed["state"]) == (
@@ -75,7 +77,7 @@ def test_what_would_never_run_is_refused_before_anything_is_written(liteq: Liteq
 
 def test_a_triggered_a_paused_and_a_filled_in_schedule(liteq: Liteq, read: Read) -> None:
     liteq("init")
-    liteq("schedule", "add", "hourly", "--cron", "0 * * * *", "--overlap", "allow", "--command", "--", "echo", "hi")
+    liteq("schedule", "add", "hourly", "--cron", "0 * * * *", "--overlap", "allow", "--", "echo", "hi")
 
     triggered = liteq("schedule", "trigger", "hourly")
     paused = liteq("schedule", "pause", "hourly", "--reason", "holiday")
@@ -91,7 +93,9 @@ def test_a_triggered_a_paused_and_a_filled_in_schedule(liteq: Liteq, read: Read)
     assert (shown.returncode, "holiday" in shown.stdout) == (4, True)
     assert (len(filled["jobs"]), repeated["jobs"], many.returncode) == (4, [], 2)
     assert liteq("work", "--burst", "--no-scheduler").returncode == 0
+    job = liteq("job", "show", "2").stdout
     assert read("job", "show", "1")["state"] == "completed"
+    assert (" 1, hourly\n" in job, "tick" in job) == (True, True)
     after = read("schedule", "show", "hourly")
     assert after["counts"] == {"backfilled": 4, "triggered": 1}
     assert [tick["outcome"] for tick in after["ticks"]] == ["triggered"] + ["backfilled"] * 4
@@ -113,7 +117,7 @@ def test_ticks_are_previewed_in_wall_time_with_what_a_clock_change_does(liteq: L
     assert all_of_them.stdout.splitlines()[1].startswith("night")
     assert explained.stdout.startswith("at 02:30 every day, Europe/Berlin\n")
     assert "match either" in doubtful["warnings"][0]
-    assert (wrong.returncode, "minute" in wrong.stderr) == (2, True)
+    assert (wrong.returncode, "minute" in wrong.stderr, "hint: the fields are" in wrong.stderr) == (2, True, True)
 
 
 def test_what_the_program_declares_is_stored_and_fired_through_the_whole_pipeline(
@@ -166,3 +170,38 @@ def test_firing_alone_says_what_it_fires_and_runs_no_jobs(liteq: Liteq, read: Re
     once = liteq("schedule", "run", "--once")
     assert (once.returncode, once.stdout) == (0, ""), "the first job is live, so the tick is skipped"
     assert read("schedule", "show", "tasks.beat")["counts"]["skipped: overlap"] >= 1
+
+
+def test_a_schedule_that_cannot_be_read_here_is_shown_and_hides_no_other(
+    liteq: Liteq, read: Read, folder: Path
+) -> None:
+    liteq("init")
+    for name in ("a", "b"):
+        liteq("schedule", "add", name, "--every", "1h", "--max-runs", "2", "--", "true")
+    connection = apsw.Connection(str(folder / "jobs.db"))
+    connection.execute("UPDATE liteq_schedule SET spec = x'00ff' WHERE name = 'a'")
+    connection.close()
+
+    listed = read("schedule", "list")["schedules"]
+    shown = liteq("schedule", "show", "a")
+    upcoming = liteq("schedule", "next", "--json")
+
+    assert [(one["name"], one["state"], one.keys() == listed[0].keys()) for one in listed] == [
+        ("a", "broken", True),
+        ("b", "on", True),
+    ]
+    assert (shown.returncode, "JSON is malformed" in shown.stdout) == (4, True)
+    assert "warning: a:" in upcoming.stderr
+    assert [tick["schedule"] for tick in json.loads(upcoming.stdout)["ticks"]] == ["b", "b"], "no more runs are left"
+
+
+def test_firing_ends_when_nobody_reads_its_lines(liteq: Liteq, folder: Path) -> None:
+    liteq("init")
+    liteq("schedule", "add", "a", "--every", "1s", "--overlap", "allow", "--", "true")
+    environment = clean_environment() | {"LITEQ_APP": "tasks:app"}
+    firing = subprocess.Popen([*COMMAND, "schedule", "run"], cwd=folder, env=environment, stdout=subprocess.PIPE)
+    assert firing.stdout is not None
+
+    firing.stdout.close()
+
+    assert firing.wait(20) == 0

@@ -1,22 +1,24 @@
 """``liteq doctor``: is everything here fit to run jobs, and if not, what to do about it."""
 
+import json
 import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 import typer
 
 import liteq
 from liteq.app import Liteq
-from liteq.errors import LiteqError
+from liteq.errors import InvalidSchedule, LiteqError
 from liteq.store.sqlite.connection import sqlite_version
 from liteq.store.sqlite.platform import filesystem_of
-from liteq.timezones import tzdata_version
+from liteq.timezones import load_zone, tzdata_version
 from liteq_cli import output
 from liteq_cli.commands.pipeline import Step, run_pipeline
 from liteq_cli.exits import Code
@@ -110,22 +112,44 @@ def _python() -> Finding:
 
 def _distribution() -> Finding:
     """The name on the package index is somebody else's, with the same name to import."""
-    owners = packages_distributions().get("liteq", [])
-    strangers = sorted({owner for owner in owners if owner.lower() != DISTRIBUTION})
-    try:
-        seen = f"{DISTRIBUTION} {version(DISTRIBUTION)}"
-    except PackageNotFoundError:
-        seen = f"liteq {liteq.__version__}, not installed as a package"
+    seat = Path(liteq.__file__).resolve()
+    seen = f"liteq {liteq.__version__} in {str(seat.parent)!r}"
+    strangers = sorted(set(packages_distributions().get("liteq", [])) - {DISTRIBUTION})
     if strangers:
         advice = f"pip uninstall {' '.join(strangers)}, then install {DISTRIBUTION} again: both write the same files"
         return Finding(what="package", verdict="fail", seen=f"{seen} beside {', '.join(strangers)}", advice=advice)
-    return Finding(what="package", verdict="ok", seen=seen)
+    try:
+        ours = distribution(DISTRIBUTION)
+    except PackageNotFoundError:
+        advice = f"pip install {DISTRIBUTION}"
+        return Finding(what="package", verdict="warn", seen=f"{seen}, not installed as a package", advice=advice)
+    if not _holds(ours, seat):
+        advice = (
+            f"it hides {DISTRIBUTION} {ours.version}, which is installed; look at PYTHONPATH and the present folder"
+        )
+        return Finding(what="package", verdict="warn", seen=seen, advice=advice)
+    return Finding(what="package", verdict="ok", seen=f"{DISTRIBUTION} {ours.version}")
+
+
+def _holds(ours: Distribution, seat: Path) -> bool:
+    """Tell whether the file is one that the distribution installed, or lies in the folder it was made editable in."""
+    if any(Path(str(ours.locate_file(one))).resolve() == seat for one in ours.files or () if one.name == seat.name):
+        return True
+    try:
+        url = urlsplit(str(json.loads(ours.read_text("direct_url.json") or "{}").get("url", "")))
+    except (ValueError, AttributeError):
+        return False
+    return url.scheme == "file" and Path(unquote(url.path)).resolve() in seat.parents
 
 
 def _zones() -> Finding:
     release = tzdata_version()
-    advice = "" if release else "pip install tzdata"
-    return Finding(what="time zones", verdict="ok" if release else "warn", seen=release or "none", advice=advice)
+    try:
+        load_zone("Europe/Berlin")
+    except InvalidSchedule:
+        advice = "pip install tzdata; until then only schedules in UTC fire"
+        return Finding(what="time zones", verdict="warn", seen="none", advice=advice)
+    return Finding(what="time zones", verdict="ok", seen=f"release {release}")
 
 
 def _app(given: Session, app: Liteq) -> Finding:
@@ -194,7 +218,9 @@ def _workers(app: Liteq) -> Finding:
 
 def _scheduler(app: Liteq) -> Finding:
     status = app.schedules.status()
-    seen = f"{status.schedules} schedules, {status.overdue} overdue, {status.broken} broken"
+    seen = (
+        f"{status.schedules} schedule{'s' * (status.schedules != 1)}, {status.overdue} overdue, {status.broken} broken"
+    )
     if status.broken:
         return Finding(what="schedules", verdict="fail", seen=seen, advice="liteq schedule list shows which")
     late = bool(status.overdue)

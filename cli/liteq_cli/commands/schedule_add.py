@@ -1,22 +1,25 @@
 """``liteq schedule add``: a schedule that no program declares."""
 
-from datetime import datetime
+from itertools import islice
 from typing import Annotated, Any, Literal, cast
 
 import typer
 
 from liteq.app import Liteq
-from liteq.clock import to_datetime
-from liteq.model.schedule import AnySchedule, Manual
+from liteq.errors import InvalidName
+from liteq.model.names import check_name
+from liteq.model.schedule import AnySchedule, Cron, Manual
 from liteq.model.schedules import at, cron, every, manual
-from liteq.schedules import to_plain
+from liteq.schedules import StoredSchedule
 from liteq.task import Call
 from liteq_cli import options, output
 from liteq_cli.commands.enqueue import call_of_words, refuse_without_app
+from liteq_cli.commands.schedule_page import document
+from liteq_cli.commands.schedule_ticks import upcoming
 from liteq_cli.exits import Refused
 from liteq_cli.output import clean
 from liteq_cli.target import opened, session
-from liteq_cli.times import local_time, parse_duration, parse_instant
+from liteq_cli.times import local_time, parse_duration
 
 SHOWN_TICKS = 3
 
@@ -28,8 +31,8 @@ def add(
     words: Annotated[
         list[str],
         typer.Argument(
-            help="A task with key=value or key:=json, or after --command and -- a command.",
-            metavar="TASK [KEY=VALUE]...",
+            help="A task, with key=value or key:=json; after -- a command.",
+            metavar="TASK [KEY=VALUE]... | -- COMMAND...",
             show_default=False,
         ),
     ],
@@ -58,18 +61,22 @@ def add(
     tag: options.Tags = None,
     time_limit: options.TimeLimit = None,
     args: Annotated[str | None, typer.Option(help="The arguments as a JSON object or array.", metavar="JSON")] = None,
-    command: Annotated[bool, typer.Option("--command", help="The words are a shell command, not a task.")] = False,
+    command: Annotated[bool, typer.Option("--command", help="Same as --: the words are a command.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Change a schedule that is there.")] = False,
 ) -> None:
-    """Add a schedule; the same again changes nothing. The job's arguments are checked before anything is written."""
+    """Add a schedule; the same again changes nothing.
+
+    The job is a task with its arguments, or after -- a command, which runs in this folder. Both are checked before
+    anything is written.
+    """
     given = {
         "misfire": misfire,
         "max_catchup": max_catchup,
         "misfire_grace": None if misfire_grace is None else parse_duration(misfire_grace),
         "overlap": overlap,
         "jitter": None if jitter is None else parse_duration(jitter),
-        "start_at": None if start_at is None else parse_instant(start_at),
-        "end_at": None if end_at is None else parse_instant(end_at),
+        "start_at": None if start_at is None else options.instant_of(start_at),
+        "end_at": None if end_at is None else options.instant_of(end_at),
         "max_runs": max_runs,
     }
     chosen = {word: value for word, value in given.items() if value is not None}
@@ -82,13 +89,24 @@ def add(
     )
     call = _call(app, words, args, command=command).using(**cast("Any", settings))
     _refuse_over(kind, name, now=app.clock.now_ms())
-    stored = app.schedules.add(name, kind, call, replace=replace)
+    stored = _store(app, name, kind, call, replace=replace)
+    now = app.clock.now_ms()
+    ticks = list(islice(upcoming(stored, now=now), SHOWN_TICKS))
     if session(context).as_json:
-        output.document(to_plain(stored))
+        output.document(document(stored, now=now) | {"upcoming": [tick.utc for tick in ticks]})
         return
-    output.say(f"{clean(name)}: {stored.schedule.describe()}")
-    for tick in stored.schedule.next_fires(to_datetime(app.clock.now_ms()), SHOWN_TICKS):
-        output.say(f"  {local_time(_ms(tick))}")
+    output.say(f"{clean(name)}: {clean(stored.schedule.describe())}")
+    for tick in ticks:
+        # A cron schedule is meant in the time of its zone, the others in that of whoever is looking.
+        output.say(f"  {tick.wall if isinstance(kind, Cron) else local_time(tick.at_ms)}")
+
+
+def _store(app: Liteq, name: str, kind: AnySchedule, call: Call[Any], *, replace: bool) -> StoredSchedule:
+    check_name(name, what="schedule")
+    try:
+        return app.schedules.add(name, kind, call, replace=replace)
+    except InvalidName as error:
+        raise Refused(str(error), hint="--replace changes it") from error
 
 
 def _kind(
@@ -110,7 +128,7 @@ def _kind(
         return cron(expr, timezone=timezone or "UTC", **chosen)
     if period is not None:
         return every(parse_duration(period), **chosen)
-    return manual(**chosen) if moment is None else at(parse_instant(moment), **chosen)
+    return manual(**chosen) if moment is None else at(options.instant_of(moment), **chosen)
 
 
 def _call(app: Liteq, words: list[str], args: str | None, *, command: bool) -> Call[Any]:
@@ -125,7 +143,3 @@ def _refuse_over(kind: AnySchedule, name: str, *, now: int) -> None:
     """Refuse a schedule that would never fire: by hand, that is a mistake."""
     if not isinstance(kind, Manual) and kind.bind(name=name, now_ms=now).next_fire_ms(now) is None:
         raise Refused(f"it would never fire: {kind.describe()}")
-
-
-def _ms(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)

@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Annotated
 
@@ -41,15 +41,30 @@ def run(
     logging.basicConfig(
         stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", datefmt="%H:%M:%S"
     )
-    loop = SchedulerLoop(scheduler, tell=tell)
+    output.note(f"firing schedules of {output.clean(os.fspath(app.path))}, pid {os.getpid()}; Ctrl-C ends it")
+    _run_until_told(scheduler, tell)
+
+
+def _run_until_told(scheduler: Scheduler, tell: Callable[[Sequence[FireResult]], None]) -> None:
+    broken: list[OSError] = []
+
+    def heeded(fired: Sequence[FireResult]) -> None:
+        try:
+            tell(fired)
+        except OSError as error:
+            # Nobody reads the lines any more. The loop would take that for trouble that passes.
+            broken.append(error)
+            loop.end()
 
     def end(_number: int, _frame: FrameType | None) -> None:
         loop.end()
 
+    loop = SchedulerLoop(scheduler, tell=heeded)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    output.note(f"firing schedules of {output.clean(os.fspath(app.path))}, pid {os.getpid()}; Ctrl-C ends it")
     loop.run()
+    if broken:
+        raise broken[0]
 
 
 def _tell(fired: Sequence[FireResult]) -> None:

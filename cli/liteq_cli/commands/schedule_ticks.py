@@ -11,17 +11,21 @@ import msgspec
 import typer
 
 from liteq.clock import SystemClock, to_datetime
-from liteq.errors import LiteqError
+from liteq.errors import InvalidSchedule, LiteqError
 from liteq.model.schedule import AnySchedule, Cron
 from liteq.model.schedules import cron
+from liteq.schedules import StoredSchedule
 from liteq.timezones import load_zone
 from liteq_cli import output
+from liteq_cli.exits import Refused
 from liteq_cli.output import Column, clean
 from liteq_cli.target import opened, session
 from liteq_cli.times import relative
 
 Count = Annotated[int, typer.Option("--count", "-n", help="How many ticks.", min=1, max=10_000)]
 
+FIELDS_HINT = "the fields are minute, hour, day of month, month, day of week, and if wanted second and year"
+ZONE_HINT = "a zone has a name such as Europe/Berlin; UTC needs none"
 COLUMNS = (
     Column("schedule", yields=True, spare=True),
     Column("wall time"),
@@ -61,6 +65,17 @@ def preview(name: str, schedule: AnySchedule, after_ms: int) -> Iterator[Preview
         tick = schedule.next_fire_ms(tick)
 
 
+def upcoming(stored: StoredSchedule, *, now: int) -> Iterator[Preview]:
+    """Give the ticks that a stored schedule has to come: from its next one on, as many as it has runs left."""
+    due_at = stored.record.next_fire_at
+    if due_at is None:
+        return iter(())
+    schedule = stored.schedule
+    limit = schedule.options.max_runs
+    left = None if limit is None else max(limit - stored.record.runs, 0)
+    return islice(preview(stored.name, schedule, max(now, due_at - 1)), left)
+
+
 def next_(
     context: typer.Context,
     *,
@@ -72,16 +87,19 @@ def next_(
     app.schedules.store_declared()
     now = app.clock.now_ms()
     chosen = [app.schedules[name]] if name is not None else [one for one in app.schedules if not one.paused]
-    streams: list[Iterator[Preview]] = []
-    for one in chosen:
-        try:
-            streams.append(preview(one.name, one.schedule, now))
-        except LiteqError as error:
-            output.note(f"warning: {clean(one.name)}: {clean(error)}")
+    streams = [_readable(one, now=now) for one in chosen]
     ticks = list(islice(heapq.merge(*streams, key=lambda tick: tick.at_ms), count))
     _show(context, ticks, now=now, named=name is None)
     if name is not None and chosen[0].paused:
         output.note(f"{clean(name)} is paused; none of them fires before liteq schedule resume")
+
+
+def _readable(one: StoredSchedule, *, now: int) -> Iterator[Preview]:
+    """Give the ticks to come, and a warning in their place where what is stored cannot be read here."""
+    try:
+        yield from upcoming(one, now=now)
+    except LiteqError as error:
+        output.note(f"warning: {clean(one.name)}: {clean(error, limit=300)}")
 
 
 def explain(
@@ -96,7 +114,10 @@ def explain(
     now = SystemClock().now_ms()
     with warnings.catch_warnings(record=True) as doubts:
         warnings.simplefilter("always")
-        schedule = cron(expr, timezone=timezone).bind(name=name, now_ms=now)
+        try:
+            schedule = cron(expr, timezone=timezone).bind(name=name, now_ms=now)
+        except InvalidSchedule as error:
+            raise Refused(str(error), hint=_hint(str(error))) from error
     ticks = list(islice(preview("", schedule, now), count))
     said = [str(doubt.message) for doubt in doubts]
     if session(context).as_json:
@@ -108,6 +129,12 @@ def explain(
         output.note(f"warning: {clean(sentence)}")
     output.say()
     output.table(COLUMNS[1:], [_row(tick, now=now)[1:] for tick in ticks])
+
+
+def _hint(complaint: str) -> str | None:
+    if complaint.startswith("time zone"):
+        return ZONE_HINT
+    return None if "fields" in complaint else FIELDS_HINT
 
 
 def _show(context: typer.Context, ticks: list[Preview], *, now: int, named: bool) -> None:

@@ -7,7 +7,9 @@ import msgspec
 from liteq.clock import to_datetime
 from liteq.ops.schedule_stats import SchedulerStatus
 from liteq_cli import output
-from liteq_cli.times import relative, span
+from liteq_cli.times import local_time, relative, span
+
+EMPTY = "no schedules yet; liteq schedule add NAME --every 10m TASK adds one"
 
 
 def status_document(status: SchedulerStatus) -> dict[str, Any]:
@@ -21,17 +23,21 @@ def status_document(status: SchedulerStatus) -> dict[str, Any]:
 def show_status(status: SchedulerStatus) -> None:
     """Print the status for a person."""
     if not status.schedules:
-        output.say("no schedules yet; liteq schedule add NAME --every 10m TASK adds one")
+        output.say(EMPTY)
         return
+    upcoming = "-"
+    if status.next_fire_at is not None:
+        upcoming = f"{local_time(status.next_fire_at)}, {relative(status.next_fire_at, now_ms=status.at)}"
+    rate = "-" if status.success_rate is None else f"{status.success_rate:.1%} of the jobs that finished"
     output.pairs(
         [
             ("schedules", summary(status)),
-            ("due", f"{status.due}, {status.overdue} of them for more than 5 s"),
-            ("next", relative(status.next_fire_at, now_ms=status.at)),
+            ("due", f"{status.due}, {status.overdue} of them for more than 5 s" if status.due else "none"),
+            ("next", upcoming),
             ("fired", f"{status.fired:,}"),
             *((word, f"{ticks:,}") for word, ticks in status.skipped.items()),
             ("mean lateness", span(status.average_lateness_ms)),
-            ("success", "-" if status.success_rate is None else f"{status.success_rate:.1%} of the jobs that finished"),
+            ("success", rate),
         ]
     )
 
