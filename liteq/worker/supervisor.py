@@ -33,7 +33,7 @@ from liteq.worker.reloading import SourceWatch
 from liteq.worker.scaling import Scaling
 from liteq.worker.seat import Seat
 
-LOOK_EVERY_MS = 250
+LOOK_EVERY_MS = 500
 TRY_AGAIN_MS = 500
 REOPEN_EVERY_MS = 2_000
 DID_NOT_STOP = Death(cause="its worker was killed, for it did not stop when asked", outcome=Outcome.RELEASED)
