@@ -31,6 +31,8 @@ ENQUEUE = "tests/engine/test_enqueue.py"
 REPORT = "tests/engine/test_report.py"
 HANDLE = "tests/engine/test_handle.py"
 EXPIRE = "tests/engine/test_expire.py"
+DEATHS = "tests/crash/test_deaths.py"
+HANGS = "tests/crash/test_hangs.py"
 LEASES = "tests/engine/test_leases.py"
 ASK = "tests/engine/test_ask.py"
 TRANSACTION = "tests/engine/test_transaction.py"
@@ -262,6 +264,64 @@ FAULTS = (
         old="  AND attempt = :attempt\n",
         new="  AND :attempt > 0\n",
         tests=(VERBS,),
+    ),
+    Fault(
+        name="a supervisor does not tell the cause of a death",
+        path="liteq/worker/supervisor.py",
+        old="self._deaths[child.hello.worker_id] = death",
+        new='self._deaths[child.hello.worker_id] = Death(cause="it died")',
+        tests=(DEATHS,),
+    ),
+    Fault(
+        name="orphaned workers work on",
+        path="liteq/worker/tender.py",
+        old=" and self._leash.is_cut():",
+        new=" and not self._leash:",
+        tests=(DEATHS,),
+    ),
+    Fault(
+        name="the fleet's hung are only told of",
+        path="liteq/worker/judging.py",
+        within="def _end_hung",
+        old="        child.kill(",
+        new="        str(",
+        tests=(HANGS,),
+    ),
+    Fault(
+        name="a task that holds the interpreter is waited for",
+        path="liteq/worker/judging.py",
+        old="patience = 0 if silent is not None and silent > SILENT_MS else",
+        new="patience = 10**9 if silent is not None and silent > SILENT_MS else",
+        tests=(HANGS,),
+    ),
+    Fault(
+        name="the verdict on a task past its time is not written",
+        path="liteq/worker/limits.py",
+        old="            self._desk.engine.time_out(",
+        new="            dict(",
+        tests=(HANGS,),
+    ),
+    Fault(
+        name="tasks do not see that their job was taken",
+        path="liteq/worker/tender.py",
+        within="def _find_lost",
+        old="                run.lost = True\n",
+        new="",
+        tests=(HANGS,),
+    ),
+    Fault(
+        name="a killed worker's commands run on",
+        path="liteq/worker/child.py",
+        old="        kill_with_descendants(self.pid)",
+        new="        self.process.kill()",
+        tests=(HANGS,),
+    ),
+    Fault(
+        name="workers whose time is over leave all at once",
+        path="liteq/worker/recycling.py",
+        old="for child in old[:1]]",
+        new="for child in old]",
+        tests=("tests/crash/test_supervisor.py",),
     ),
     Fault(
         name="expire forgets that a cancel was asked",

@@ -4,7 +4,7 @@ import json
 import logging
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -52,9 +52,11 @@ def _as_line(event: Event) -> None:
     log.log(level, "%s: %s%s", event.event, who, output.clean(event.words, limit=500))
 
 
-def unit_of(words: Sequence[str], *, grace_s: float) -> str:
+def unit_of(words: Sequence[str], *, grace_s: float, environment: Mapping[str, str]) -> str:
     """Give a systemd unit that runs these words from the current folder."""
     command = " ".join(_quoted(word) for word in command_of(words))
+    pairs = (_quoted(f"{name}={value}").replace("$$", "$") for name, value in environment.items())
+    variables = "".join(f"Environment={pair}\n" for pair in pairs)
     return f"""[Unit]
 Description=liteq workers
 After=network.target
@@ -63,7 +65,7 @@ After=network.target
 Type=notify
 NotifyAccess=main
 WorkingDirectory={_escaped(str(Path.cwd()))}
-ExecStart={command}
+{variables}ExecStart={command}
 ExecReload=/bin/kill -HUP $MAINPID
 # Only the supervisor is asked to stop; it asks the workers in order.
 KillMode=mixed

@@ -97,7 +97,7 @@ def work(
     if one is not None:
         _work_on_leash(context, settings, one)
     elif install_unit:
-        output.say(unit_of(_words(context), grace_s=settings.grace_ms / 1000))
+        output.say(unit_of(_words(context), grace_s=settings.grace_ms / 1000, environment=_said_by_environment()))
     elif burst and processes is None and autoscale is None:
         _work_here(context, settings)
     else:
@@ -163,6 +163,11 @@ def _words(context: typer.Context) -> list[str]:
         values = list(cast("Sequence[object]", value)) if isinstance(value, list | tuple) else [value]
         words += [flag] if value is True else [word for one in values for word in (flag, str(one))]
     return words
+
+
+def _said_by_environment() -> dict[str, str]:
+    """Give what would be missing where another environment starts this command line."""
+    return {name: value for name, value in sorted(os.environ.items()) if name.startswith("LITEQ_") and value}
 
 
 def _named(context: typer.Context) -> str:
