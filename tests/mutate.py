@@ -317,13 +317,6 @@ FAULTS = (
         tests=(HANGS,),
     ),
     Fault(
-        name="workers whose time is over leave all at once",
-        path="liteq/worker/recycling.py",
-        old="for child in old[:1]]",
-        new="for child in old]",
-        tests=("tests/crash/test_supervisor.py",),
-    ),
-    Fault(
         name="expire forgets that a cancel was asked",
         path=f"{STORE}/staffing.py",
         old="cancel_as_asked(connection, [row[0] for row in jobs], now=now)",

@@ -151,6 +151,9 @@ def test_a_hangup_replaces_the_workers(app: Liteq, fleet: Fleet, folder: Path) -
         supervisor.send_signal(signal.SIGHUP)
         until(lambda: count(folder, "ready") == 4)
 
+    told = [one["event"] for one in events(folder) if one["event"] in {"recycled", "ready"}]
+    assert told == ["ready", "ready", "recycled", "ready", "recycled", "ready"]
+
 
 def test_more_workers_come_when_jobs_wait(app: Liteq, fleet: Fleet, folder: Path) -> None:
     with fleet("--json", "--autoscale", "1:3"):
