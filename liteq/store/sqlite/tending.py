@@ -5,9 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import apsw
-
-from liteq.errors import Corrupt, StorageError, UnsafePath
+from liteq.errors import Corrupt, LiteqError, StorageError, UnsafePath
 from liteq.store.engine import Watch
 from liteq.store.sqlite.connection import Connection, connect
 from liteq.store.sqlite.file import JobFile
@@ -105,7 +103,7 @@ class Tending:
             sink.plain("PRAGMA journal_mode = DELETE")
         finally:
             for connection in (sink, source):
-                with suppress(apsw.Error):
+                with suppress(LiteqError):
                     connection.close()
 
     def check(self, *, full: bool) -> list[str]:
