@@ -30,10 +30,15 @@ Verb = Callable[[Engine], object]
 
 
 class Scene(NamedTuple):
-    """``prepare`` brings the file to where the verb begins, and gives the verb; ``writes`` tells whether jobs change."""
+    """``prepare`` brings the file to where the verb begins, and gives the verb.
+
+    ``synced``: the verb's commit is on the disk when it returns. ``fails_twice``: not where apsw cannot pass on a second
+    error that a layer in Python raises while the first one is on its way.
+    """
 
     prepare: Callable[[Engine], Verb]
-    writes: bool = True
+    synced: bool = True
+    fails_twice: bool = True
 
 
 def _enqueue(engine: Engine) -> Verb:
@@ -216,13 +221,13 @@ def _facts(engine: Engine) -> Verb:
 SCENES: dict[str, Scene] = {
     "enqueue": Scene(_enqueue),
     "transaction": Scene(_transaction),
-    "claim": Scene(_claim),
+    "claim": Scene(_claim, synced=False),
     "complete": Scene(_claimed(complete)),
     "complete_many": Scene(_complete_many),
     "retry": Scene(_claimed(retry)),
     "dead_letter": Scene(_claimed(bury)),
     "snooze": Scene(_claimed(snooze)),
-    "release": Scene(_claimed(lambda engine, claim: engine.release([claim], reason="shutdown", now=NOW))),
+    "release": Scene(_claimed(lambda engine, claim: engine.release([claim], reason="shutdown", now=NOW)), synced=False),
     "abort": Scene(_abort),
     "cancel": Scene(_cancel),
     "requeue": Scene(_requeue),
@@ -231,15 +236,15 @@ SCENES: dict[str, Scene] = {
     "pause_queue": Scene(_pause),
     "resume_queue": Scene(_resume),
     "register_worker": Scene(_register),
-    "retire_worker": Scene(_retire),
+    "retire_worker": Scene(_retire, synced=False),
     "expire": Scene(_expire),
-    "prune": Scene(_prune),
-    "prune_metrics": Scene(_prune_metrics),
-    "tend": Scene(_tend),
-    "settle": Scene(_settle, writes=False),
-    "backup": Scene(_backup_to("copy.db"), writes=False),
-    "questions": Scene(_questions, writes=False),
-    "work_left": Scene(_work_left, writes=False),
-    "watch": Scene(_watch, writes=False),
-    "facts_and_check": Scene(_facts, writes=False),
+    "prune": Scene(_prune, synced=False),
+    "prune_metrics": Scene(_prune_metrics, synced=False),
+    "tend": Scene(_tend, synced=False),
+    "settle": Scene(_settle, synced=False),
+    "backup": Scene(_backup_to("copy.db"), synced=False, fails_twice=False),
+    "questions": Scene(_questions, synced=False),
+    "work_left": Scene(_work_left, synced=False),
+    "watch": Scene(_watch, synced=False),
+    "facts_and_check": Scene(_facts, synced=False),
 }

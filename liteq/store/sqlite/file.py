@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from liteq.errors import DiskFull, ForkedClient, StorageError, WrongState
+from liteq.errors import DiskFull, ForkedClient, ReadOnly, StorageError, WrongState
 from liteq.store.sqlite import schema
 from liteq.store.sqlite.checkpoint import Checkpointer
 from liteq.store.sqlite.connection import Bindings, Connection, Row, connect, wait_when_busy, write_ahead
@@ -49,14 +49,15 @@ class JobFile:
         known = _look(self.path, shared=shared, busy_timeout_ms=busy_timeout_ms)
         self.inside = Inside()
         self.sidecar = Sidecar(self.path)
-        self.sidecar.open()
         self._reading = threading.Lock()
         self._closing = threading.Lock()
         self._closed = False
-        opened: list[Connection] = []
-        try:
+        # On a failing disk closing may fail too, and all the rest is let go all the same.
+        with ExitStack() as undo:
+            self.sidecar.open()
+            undo.callback(self.sidecar.close)
             connection = connect(self.path)
-            opened.append(connection)
+            undo.callback(connection.close)
             wait_when_busy(connection, busy_timeout_ms)
             if not known:
                 # Only a file without tables can still be taught to give pages back.
@@ -73,14 +74,10 @@ class JobFile:
             )
             self._bring_up_to_date(shared=shared)
             self._reader = connect(self.path)
-            opened.append(self._reader)
+            undo.callback(self._reader.close)
             self._reader.plain("PRAGMA query_only = 1")
             wait_when_busy(self._reader, busy_timeout_ms)
-        except BaseException:
-            for connection in opened:
-                connection.close()
-            self.sidecar.close()
-            raise
+            undo.pop_all()
         self.checkpointer = Checkpointer(self.path, self.writer)
         self.writer.after_commit = self.checkpointer.after_commit
         self.shared_commit = SharedCommit(self.writer, self.inside)
@@ -185,7 +182,16 @@ def _look(path: Path, *, shared: bool, busy_timeout_ms: int) -> bool:
     """Tell whether the file is a liteq file, without changing a byte of it."""
     if path.stat().st_size == 0:
         return False
-    connection = connect(path, read_only=True)
+    try:
+        return _holds_liteq(path, read_only=True, shared=shared, busy_timeout_ms=busy_timeout_ms)
+    except ReadOnly:
+        # Somebody died while it made the file, or while WAL was off: until the journal that was left has been
+        # rolled back, nothing can be read, and who may only read cannot do that.
+        return _holds_liteq(path, read_only=False, shared=shared, busy_timeout_ms=busy_timeout_ms)
+
+
+def _holds_liteq(path: Path, *, read_only: bool, shared: bool, busy_timeout_ms: int) -> bool:
+    connection = connect(path, read_only=read_only)
     try:
         wait_when_busy(connection, busy_timeout_ms)
         return schema.holds_liteq(connection, shared=shared)
