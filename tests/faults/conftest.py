@@ -1,5 +1,6 @@
 """Small files for many tries, and what was tried told at the end."""
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -37,6 +38,12 @@ def small_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make new files small: thousands are written."""
     monkeypatch.setattr(schema, "RESERVE_BYTES", SMALL_RESERVE)
     monkeypatch.setattr(tending, "RESERVE_BYTES", SMALL_RESERVE)
+
+
+@pytest.fixture(autouse=True)
+def nothing_synced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the disk the work: no power is cut here but in a model, and that hears of the syncs."""
+    monkeypatch.setattr(os, "fsync", lambda fd: None)
 
 
 @pytest.fixture

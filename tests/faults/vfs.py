@@ -13,11 +13,14 @@ _numbers = count()
 
 
 class Call(NamedTuple):
-    """One call of SQLite's: ``kind`` is open, read, write, truncate, sync or delete, ``name`` the file's last part."""
+    """One call of SQLite's: ``kind`` is open, read, write, truncate, sync or delete, ``name`` the file's last part.
+
+    ``number`` is the offset of a read or write, the size to truncate to, or 1 where a delete syncs the folder.
+    """
 
     kind: str
     name: str
-    offset: int = 0
+    number: int = 0
     data: bytes = b""
 
 
@@ -63,7 +66,7 @@ class WatchedVfs(apsw.VFS):
         return file
 
     def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802
-        call = Call("delete", _last_part(filename))
+        call = Call("delete", _last_part(filename), int(syncdir))
         self.hear(call)
         super().xDelete(filename, syncdir)
         self.watcher.done(call)
