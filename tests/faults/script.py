@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from liteq.model.job import Change, Claim, Completion
 from liteq.model.transitions import Outcome
+from liteq.store.engine import Slate
 from liteq.store.sqlite.engine import SqliteEngine
 from tests.engine.steps import NOW, bury, claim_some, new_job, register, retry, snooze, told
 
@@ -33,14 +34,14 @@ class Script:
         self._length = length
         self._held: list[Claim] = []
         self._known: list[int] = []
-        self._worker = 0
+        self._slate: Slate | None = None
 
     def play(self) -> Iterator[Told]:
         """Give each verb when it has returned; the first is ``open``."""
         for half in range(2):
             engine = self._open_engine()
             yield Told("open", (), engine)
-            self._worker = register(engine).worker_id
+            self._slate = register(engine)
             yield Told("register", (), engine)
             for name in self._rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()), k=self._length // 2):
                 yield Told(name, tuple(self._verb(name)(engine)), engine)
@@ -72,9 +73,12 @@ class Script:
         return job_ids
 
     def _claim(self, engine: SqliteEngine) -> list[int]:
-        now = NOW + self._rng.choice((0, 10))
-        claims = claim_some(engine, worker_id=self._worker, limit=self._rng.randint(1, 4), now=now)
+        assert self._slate is not None
+        now, limit = NOW + self._rng.choice((0, 10)), self._rng.randint(1, 4)
+        claims = claim_some(engine, worker_id=self._slate.worker_id, limit=limit, now=now)
         self._held += claims
+        for claim in claims[:1]:
+            self._slate.start(0, claim.job_id, claim.attempt, now)
         return [claim.job_id for claim in claims]
 
     def _complete(self, engine: SqliteEngine) -> list[int]:
