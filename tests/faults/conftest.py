@@ -43,7 +43,7 @@ def small_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def nothing_synced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare the disk the work: no power is cut here but in a model, and that hears of the syncs."""
-    monkeypatch.setattr(os, "fsync", lambda fd: None)
+    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 @pytest.fixture

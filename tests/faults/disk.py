@@ -1,6 +1,7 @@
 """A model of a disk: what of the calls it heard is there when the power comes back."""
 
 import random
+from itertools import pairwise
 from typing import NamedTuple
 
 from tests.faults.vfs import Call
@@ -108,5 +109,5 @@ def _torn(change: Change, rng: random.Random) -> list[Change]:
         return [change]
     first = SECTOR - change.at % SECTOR
     cuts = [0, *range(first, len(change.data), SECTOR), len(change.data)]
-    parts = [Change(change.at + start, change.data[start:end]) for start, end in zip(cuts, cuts[1:], strict=False)]
+    parts = [Change(change.at + start, change.data[start:end]) for start, end in pairwise(cuts)]
     return [part for part in parts if rng.random() < 0.5]

@@ -10,6 +10,7 @@ from tests.faults.vfs import Call, Watcher
 
 _CODES = {
     "open": apsw.SQLITE_CANTOPEN,
+    "size": apsw.SQLITE_IOERR_FSTAT,
     "read": apsw.SQLITE_IOERR_READ,
     "write": apsw.SQLITE_IOERR_WRITE,
     "truncate": apsw.SQLITE_IOERR_TRUNCATE,
@@ -19,7 +20,7 @@ _CODES = {
 
 
 class Failure(NamedTuple):
-    """How calls fail: ``full`` is a disk without space, ``torn`` a write of which half is done, ``lasting`` for good."""
+    """How calls fail: ``full`` for want of space, ``torn`` with half of a write done, ``lasting`` from then on."""
 
     kind: str
     full: bool = False
@@ -33,6 +34,7 @@ class Failure(NamedTuple):
 
 FAILURES = (
     Failure("open"),
+    Failure("size"),
     Failure("read"),
     Failure("read", lasting=True),
     Failure("write"),

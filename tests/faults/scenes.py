@@ -32,8 +32,8 @@ Verb = Callable[[Engine], object]
 class Scene(NamedTuple):
     """``prepare`` brings the file to where the verb begins, and gives the verb.
 
-    ``synced``: the verb's commit is on the disk when it returns. ``fails_twice``: not where apsw cannot pass on a second
-    error that a layer in Python raises while the first one is on its way.
+    ``synced``: the verb's commit is on the disk when it returns. ``fails_twice``: not where apsw cannot pass on the
+    second error that a layer in Python raises while the first one is on its way.
     """
 
     prepare: Callable[[Engine], Verb]
@@ -192,7 +192,13 @@ def _questions(engine: Engine) -> Verb:
         wanted = JobFilter(states=(State.SCHEDULED, State.COMPLETED))
         facts = engine.lane_counts(), engine.queues(), engine.metrics(since_minute=0), engine.next_due()
         jobs = [(engine.get_job(job_id), engine.attempts(job_id), engine.tags(job_id)) for job_id in job_ids]
-        return facts, jobs, engine.list_jobs(wanted, limit=9), engine.count_jobs(JobFilter(tag="late")), engine.workers()
+        return (
+            facts,
+            jobs,
+            engine.list_jobs(wanted, limit=9),
+            engine.count_jobs(JobFilter(tag="late")),
+            engine.workers(),
+        )
 
     return ask
 

@@ -1,4 +1,4 @@
-"""A day in the life of a file, the same for the same seed: many verbs one after the other, each told when it is done."""
+"""A day in the life of a file: many verbs one after the other, the same for the same seed, each told when done."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ class Script:
 
     def __init__(self, open_engine: OpenEngine, *, seed: int, length: int) -> None:
         self._open_engine = open_engine
-        self._rng = random.Random(seed)
+        self._rng = random.Random(seed)  # noqa: S311  no secret
         self._length = length
         self._held: list[Claim] = []
         self._known: list[int] = []

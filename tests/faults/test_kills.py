@@ -19,8 +19,8 @@ from liteq.store.sqlite.engine import SqliteEngine
 from tests.engine.steps import NOW, claim_some, enqueue_one
 from tests.faults.recording import Recording
 from tests.faults.stock import Stock, stock_of
-from tests.faults.victim import Line, Order, make_small
 from tests.faults.vfs import Watcher, watched
+from tests.faults.victim import Line, Order, make_small
 
 SEED = 1_124
 LENGTH = 40

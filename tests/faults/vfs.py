@@ -13,9 +13,9 @@ _numbers = count()
 
 
 class Call(NamedTuple):
-    """One call of SQLite's: ``kind`` is open, read, write, truncate, sync or delete, ``name`` the file's last part.
+    """One call of SQLite's, ``kind`` being open, size, read, write, truncate, sync or delete.
 
-    ``number`` is the offset of a read or write, the size to truncate to, or 1 where a delete syncs the folder.
+    ``name`` is the last part of the file's. ``number`` is the offset of a read or write, the size to truncate to, or 1 where a delete syncs the folder.
     """
 
     kind: str
@@ -27,14 +27,14 @@ class Call(NamedTuple):
 class Watcher:
     """Sees every call. This one lets all of them pass."""
 
-    def is_due(self, call: Call) -> bool:
+    def is_due(self, call: Call) -> bool:  # noqa: ARG002  for those that inherit
         """Tell whether the call is to be stopped."""
         return False
 
     def strike(self, call: Call) -> None:
         """Stop the call, by raising or worse."""
 
-    def kept(self, data: bytes) -> bytes:
+    def kept(self, data: bytes) -> bytes:  # noqa: ARG002  for those that inherit
         """Give what of a stopped write reaches the file all the same."""
         return b""
 
@@ -88,6 +88,10 @@ class WatchedFile(apsw.VFSFile):
             # A layer in Python is asked to say so in a word that apsw does not take for an error of its own.
             raise apsw.exception_for(apsw.SQLITE_BUSY) from None
 
+    def xFileSize(self) -> int:  # noqa: N802
+        self._vfs.hear(Call("size", self._name))
+        return super().xFileSize()
+
     def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802
         self._vfs.hear(Call("read", self._name, offset))
         return super().xRead(amount, offset)
@@ -110,7 +114,7 @@ class WatchedFile(apsw.VFSFile):
         super().xTruncate(newsize)
         self._vfs.watcher.done(call)
 
-    def xSync(self, flags: int) -> None:  # noqa: N802
+    def xSync(self, flags: int) -> None:  # noqa: N802, ARG002  SQLite names it
         call = Call("sync", self._name)
         self._vfs.hear(call)
         self._vfs.watcher.done(call)

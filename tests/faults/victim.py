@@ -55,7 +55,7 @@ class Gallows(Watcher):
         self.calls += call.kind in KINDS
         return call.kind in KINDS and self.calls == self._order.nth
 
-    def strike(self, call: Call) -> None:
+    def strike(self, call: Call) -> None:  # noqa: ARG002  whichever it is
         os.kill(os.getpid(), signal.SIGKILL)
 
     def kept(self, data: bytes) -> bytes:
@@ -68,7 +68,7 @@ def make_small(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(tending, "RESERVE_BYTES", SMALL_RESERVE)
     patch.setattr(checkpoint, "SOME_PAGES", 20)
     patch.setattr(checkpoint, "MANY_PAGES", 60)
-    patch.setattr(os, "fsync", lambda fd: None)
+    patch.setattr(os, "fsync", lambda _: None)
 
 
 def _say(line: Line) -> None:

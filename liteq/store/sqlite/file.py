@@ -9,7 +9,7 @@ from pathlib import Path
 from liteq.errors import DiskFull, ForkedClient, ReadOnly, StorageError, WrongState
 from liteq.store.sqlite import schema
 from liteq.store.sqlite.checkpoint import Checkpointer
-from liteq.store.sqlite.connection import Bindings, Connection, Row, connect, wait_when_busy, write_ahead
+from liteq.store.sqlite.connection import Bindings, Row, connect, wait_when_busy, write_ahead
 from liteq.store.sqlite.guards import check_filesystem, check_path, create_private
 from liteq.store.sqlite.one_library import claim_inode, release_inode
 from liteq.store.sqlite.platform import storage_error
