@@ -1,16 +1,13 @@
 """Small files for many tries, and what was tried told at the end."""
 
-import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from liteq.store.sqlite import schema, tending
 from liteq.store.sqlite.engine import SqliteEngine
+from tests.faults.small import make_small
 from tests.faults.vfs import Watcher, watched
-
-SMALL_RESERVE = 64 * 1024
 
 _TALLY = pytest.StashKey[Counter[str]]()
 
@@ -34,20 +31,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest.fixture(autouse=True)
-def small_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make new files small: thousands are written."""
-    monkeypatch.setattr(schema, "RESERVE_BYTES", SMALL_RESERVE)
-    monkeypatch.setattr(tending, "RESERVE_BYTES", SMALL_RESERVE)
-
-
-@pytest.fixture(autouse=True)
-def nothing_synced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spare the disk the work: no power is cut here but in a model, and that hears of the syncs."""
-    monkeypatch.setattr(os, "fsync", lambda _: None)
+def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_small(monkeypatch)
 
 
 @pytest.fixture
-def empty_file(tmp_path: Path, small_reserve: None) -> bytes:
+def empty_file(tmp_path: Path, small_files: None) -> bytes:
     """Give the bytes of a liteq file without jobs."""
     path = tmp_path / "empty.db"
     with watched(Watcher()):

@@ -38,7 +38,6 @@ FAILURES = (
     Failure("read"),
     Failure("read", lasting=True),
     Failure("write"),
-    Failure("write", torn=True),
     Failure("write", full=True, torn=True),
     Failure("write", full=True, lasting=True),
     Failure("truncate"),

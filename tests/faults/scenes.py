@@ -163,7 +163,8 @@ def _tend(engine: Engine) -> Verb:
     engine.delete(job_ids[1:])
 
     def write_and_tend(engine: Engine) -> None:
-        # The length of the log is known to those who write.
+        # Who tends a file from time to time is left the log by those who write.
+        engine.tend()
         enqueue_one(engine, new_job(unique=Unique(key="before the upkeep")))
         engine.tend()
 

@@ -1,8 +1,7 @@
 """All that a file keeps, to compare before and after."""
 
+from pathlib import Path
 from typing import Any
-
-import apsw
 
 from liteq.store.sqlite.engine import SqliteEngine
 
@@ -25,6 +24,11 @@ def stock_of(engine: SqliteEngine) -> Stock:
     return tuple(tuple(engine.file.read_plain(question)) for question in _QUESTIONS)
 
 
-def stock_in(raw: apsw.Connection) -> Stock:
-    """Give the same through a connection of the test's own."""
-    return tuple(tuple(raw.execute(question).fetchall()) for question in _QUESTIONS)
+def stock_at(path: Path) -> Stock:
+    """Give the same of a closed file, which has to be whole."""
+    engine = SqliteEngine(path)
+    try:
+        assert engine.check(full=True) == []
+        return stock_of(engine)
+    finally:
+        engine.close()

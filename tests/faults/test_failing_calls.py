@@ -55,5 +55,6 @@ def test_a_commit_that_cannot_be_synced_may_have_happened(
     tried = list(trials(bench, Failure("sync")))
 
     tally["failing calls: sync"] += len(tried)
-    assert tried
-    assert [(where, trial.error) for where, trial in tried if not trial.unsure] == []
+    # The syncs of a checkpoint that follows fail without harm to the verb, which then tells of no error.
+    assert any(trial.unsure for _, trial in tried)
+    assert [(where, trial.error) for where, trial in tried if trial.error is not None and not trial.unsure] == []

@@ -14,7 +14,7 @@ from liteq.store.sqlite.engine import SqliteEngine
 from tests.engine.steps import NOW, new_job
 from tests.faults.failing import FAILURES, FailingDisk
 from tests.faults.scenes import BIG
-from tests.faults.stock import Stock, stock_of
+from tests.faults.stock import stock_at
 from tests.faults.vfs import watched
 
 MOST_CALLS = 400
@@ -42,15 +42,6 @@ def file_with_a_log(path: Path) -> None:
 
 def descriptors() -> int:
     return len(os.listdir("/dev/fd"))  # noqa: PTH208  a count of names
-
-
-def stock_at(path: Path) -> Stock:
-    engine = SqliteEngine(path)
-    try:
-        assert engine.check(full=True) == []
-        return stock_of(engine)
-    finally:
-        engine.close()
 
 
 def in_a_fresh_folder(folder: Path, number: int) -> Path:

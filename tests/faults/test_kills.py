@@ -20,7 +20,7 @@ from tests.engine.steps import NOW, claim_some, enqueue_one
 from tests.faults.recording import Recording
 from tests.faults.stock import Stock, stock_of
 from tests.faults.vfs import Watcher, watched
-from tests.faults.victim import Line, Order, make_small
+from tests.faults.victim import Line, Order
 
 SEED = 1_124
 LENGTH = 40
@@ -68,9 +68,8 @@ def victim() -> Iterator[Victim]:
 
 
 @pytest.fixture
-def stocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Stock]:
+def stocks(tmp_path: Path) -> list[Stock]:
     """Give how things stand after each verb of the script, when nobody is killed."""
-    make_small(monkeypatch)
     folder = tmp_path / "unharmed"
     folder.mkdir()
     return Recording(folder, seed=SEED, length=LENGTH, full=True).stocks

@@ -5,19 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from liteq.store.sqlite import checkpoint, writer
+from liteq.store.sqlite import writer
 from tests.faults.recording import Recording, verdicts
 from tests.faults.vfs import Call
 
 SEED = 20_261_124
 LENGTH = 120
-
-
-@pytest.fixture(autouse=True)
-def many_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the log moved into the file, and started over, many times in a short run."""
-    monkeypatch.setattr(checkpoint, "SOME_PAGES", 20)
-    monkeypatch.setattr(checkpoint, "MANY_PAGES", 60)
 
 
 @pytest.mark.parametrize(("full", "seed"), [(True, SEED), (True, SEED + 1), (False, SEED)])

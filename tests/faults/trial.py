@@ -93,9 +93,8 @@ class Bench:
             return stock_of(engine)
 
     def _fresh(self) -> Path:
-        for left in self._folder.glob("*.db*"):
-            if left.is_file():
-                left.unlink()
+        for left in self._folder.iterdir():
+            left.unlink()
         path = self._folder / "jobs.db"
         path.write_bytes(self._empty_file)
         return path

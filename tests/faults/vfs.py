@@ -15,7 +15,8 @@ _numbers = count()
 class Call(NamedTuple):
     """One call of SQLite's, ``kind`` being open, size, read, write, truncate, sync or delete.
 
-    ``name`` is the last part of the file's. ``number`` is the offset of a read or write, the size to truncate to, or 1 where a delete syncs the folder.
+    ``name`` is the last part of the file's. ``number`` is the offset of a read or write, the size to truncate to, or 1
+    where a delete syncs the folder.
     """
 
     kind: str

@@ -12,13 +12,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from liteq.store.sqlite import checkpoint, schema, tending
 from liteq.store.sqlite.engine import SqliteEngine
 from tests.faults.script import Script
+from tests.faults.small import make_small
 from tests.faults.vfs import Call, Watcher, watched
 
 KINDS = {"open", "write", "truncate", "sync", "delete"}
-SMALL_RESERVE = 64 * 1024
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,15 +59,6 @@ class Gallows(Watcher):
 
     def kept(self, data: bytes) -> bytes:
         return data[: len(data) // 2] if self._order.torn else b""
-
-
-def make_small(patch: pytest.MonkeyPatch) -> None:
-    """Make files small and checkpoints frequent, and spare the disk: a killed process leaves its writes behind."""
-    patch.setattr(schema, "RESERVE_BYTES", SMALL_RESERVE)
-    patch.setattr(tending, "RESERVE_BYTES", SMALL_RESERVE)
-    patch.setattr(checkpoint, "SOME_PAGES", 20)
-    patch.setattr(checkpoint, "MANY_PAGES", 60)
-    patch.setattr(os, "fsync", lambda _: None)
 
 
 def _say(line: Line) -> None:
