@@ -7,6 +7,7 @@ from typing import NamedTuple
 from tests.faults.vfs import Call
 
 SECTOR = 512
+FAILED_SYNC = "failed sync"
 MODES = ("nothing", "first", "some", "torn", "everything")
 """What becomes of that which was not synced: it is gone; the first calls are there; any are; any, in part; all are."""
 
@@ -63,6 +64,9 @@ class Disk:
             self._files[call.name].pending.append(Change(call.number, None))
         elif call.kind == "sync":
             self._sync(self._files[call.name])
+        elif call.kind == FAILED_SYNC:
+            # What the kernel could not write it takes for written from now on.
+            self._files[call.name].pending.clear()
         elif call.kind == "delete":
             self._delete(call)
 

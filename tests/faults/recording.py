@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import apsw
+
 from liteq.errors import LiteqError
 from liteq.store.sqlite.engine import SqliteEngine
 from tests.engine.steps import enqueue_one
-from tests.faults.disk import MODES, Disk, Image
+from tests.faults.disk import FAILED_SYNC, MODES, Disk, Image
 from tests.faults.script import Script, Told
 from tests.faults.stock import Stock, stock_of
 from tests.faults.vfs import Call, Watcher, watched
@@ -24,10 +26,21 @@ class Mark(NamedTuple):
 
 
 class Recorder(Watcher):
-    """Writes down what is done."""
+    """Writes down what is done; of the syncs of the log it has the nth fail, counted from 1."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, failing_sync: int = 0) -> None:
         self.heard: list[Call | Mark] = []
+        self._syncs_left = failing_sync
+
+    def is_due(self, call: Call) -> bool:
+        if call.kind != "sync" or not call.name.endswith("-wal"):
+            return False
+        self._syncs_left -= 1
+        return self._syncs_left == 0
+
+    def strike(self, call: Call) -> None:
+        self.heard.append(call._replace(kind=FAILED_SYNC))
+        raise apsw.exception_for(apsw.SQLITE_IOERR_FSYNC)
 
     def done(self, call: Call) -> None:
         self.heard.append(call)
@@ -36,9 +49,9 @@ class Recorder(Watcher):
 class Recording:
     """The calls and marks of one run, and how things stood at each mark; before the first there was nothing."""
 
-    def __init__(self, folder: Path, *, seed: int, length: int, full: bool) -> None:
+    def __init__(self, folder: Path, *, seed: int, length: int, full: bool, failing_sync: int = 0) -> None:
         self.stocks: list[Stock] = []
-        recorder = Recorder()
+        recorder = Recorder(failing_sync=failing_sync)
         self.heard = recorder.heard
         script = Script(lambda: SqliteEngine(folder / "jobs.db", full=full), seed=seed, length=length)
         with watched(recorder):
@@ -55,7 +68,11 @@ class Recording:
         ]
 
     def power_cuts(self, *, seed: int, every: int) -> Iterator["PowerCut"]:
-        """Cut the power after every nth call or so, once in each mode; give only what has not been given before."""
+        """Cut the power after every nth call or so, once in each mode; give only what has not been given before.
+
+        Where a sync failed, the cuts begin after it: of what the failing verb wrote until then nothing was told.
+        """
+        first = max((place for place, heard in enumerate(self.heard) if heard[0] == FAILED_SYNC), default=0)
         rng = random.Random(seed)  # noqa: S311  no secret
         disk = Disk()
         seen: set[int] = set()
@@ -66,7 +83,7 @@ class Recording:
                 kept = last if heard.kept else kept
             else:
                 disk.hear(heard)
-            if rng.randrange(every):
+            if place < first or rng.randrange(every):
                 continue
             for mode in MODES:
                 image = disk.after_power_cut(mode, rng)

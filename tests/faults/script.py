@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from liteq.errors import StorageError
 from liteq.model.job import Change, Claim, Completion
 from liteq.model.transitions import Outcome
 from liteq.store.engine import Slate
@@ -35,6 +36,7 @@ class Script:
         self._held: list[Claim] = []
         self._known: list[int] = []
         self._slate: Slate | None = None
+        self.errors: list[StorageError] = []
 
     def play(self) -> Iterator[Told]:
         """Give each verb when it has returned; the first is ``open``."""
@@ -44,13 +46,17 @@ class Script:
             self._slate = register(engine)
             yield Told("register", (), engine)
             for name in self._rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()), k=self._length // 2):
-                yield Told(name, tuple(self._verb(name)(engine)), engine)
+                yield Told(name, tuple(self._try(name, engine)), engine)
             if half == 0:
                 engine.close()
 
-    def _verb(self, name: str) -> Callable[[SqliteEngine], list[int]]:
+    def _try(self, name: str, engine: SqliteEngine) -> list[int]:
         verb: Callable[[SqliteEngine], list[int]] = getattr(self, f"_{name}")
-        return verb
+        try:
+            return verb(engine)
+        except StorageError as error:
+            self.errors.append(error)
+            return []
 
     def _some(self, number: int) -> list[int]:
         return self._rng.sample(self._known, min(number, len(self._known)))

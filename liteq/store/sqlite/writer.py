@@ -15,6 +15,7 @@ from liteq.store.sqlite.connection import Connection
 from liteq.store.sqlite.one_library import forks
 from liteq.store.sqlite.platform import writer_pid
 from liteq.store.sqlite.sidecar import Sidecar
+from liteq.store.sqlite.translate import is_failed_sync
 
 _SYNCHRONOUS = {True: "PRAGMA synchronous = FULL", False: "PRAGMA synchronous = NORMAL"}
 
@@ -75,6 +76,7 @@ class Writer:
         self._pid = os.getpid()
         self._forks = forks()
         self._schema_cookie: int | None = None
+        self._log_in_doubt = False
         connection.raw.set_wal_hook(self._note_wal)
 
     def holds(self) -> bool:
@@ -93,6 +95,15 @@ class Writer:
     def forget_schema(self) -> None:
         """Take the schema as it is now for the one to expect: this process has just made it."""
         self._schema_cookie = None
+
+    def note_failure(self, error: LiteqError) -> None:
+        """Have the next write begin a new log, if the error says that a sync failed.
+
+        After a failed sync the kernel takes what it could not write for written (Linux: "fsyncgate", 2018). Under
+        it may be commits that were not synced one by one; whatever a later sync says, a log with a hole ends there.
+        """
+        if is_failed_sync(error):
+            self._log_in_doubt = True
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Generator[None]:
@@ -144,7 +155,11 @@ class Writer:
 
     def _commit(self) -> None:
         self.refuse_fork()
-        self.connection.plain("COMMIT", committing=True)
+        try:
+            self.connection.plain("COMMIT", committing=True)
+        except LiteqError as error:
+            self.note_failure(error)
+            raise
 
     def _let_go(self) -> None:
         try:
@@ -161,12 +176,20 @@ class Writer:
         if durable is not self._synced:
             self.connection.plain(_SYNCHRONOUS[durable])
             self._synced = durable
+        if self._log_in_doubt:
+            self._begin_new_log()
         try:
             self.connection.plain("BEGIN IMMEDIATE")
         except Busy as error:
             raise self._naming_the_holder(error) from error
         self._owner = get_ident()
         self._check_file()
+
+    def _begin_new_log(self) -> None:
+        ((busy, *_),) = self.connection.plain("PRAGMA wal_checkpoint(RESTART)")
+        if busy:
+            raise Busy("a sync has failed, and a reader keeps the log from being begun anew; try again")
+        self._log_in_doubt = False
 
     def _naming_the_holder(self, error: Busy) -> Busy:
         pid = writer_pid(self._path.with_name(f"{self._path.name}-shm"))
