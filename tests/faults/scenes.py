@@ -1,7 +1,6 @@
 """Each verb of the engine with what must be there before it: the scenes in which calls are made to fail."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 from liteq.model.job import Change, Claim, Completion, JobFilter, Unique
@@ -32,13 +31,11 @@ Verb = Callable[[Engine], object]
 class Scene(NamedTuple):
     """``prepare`` brings the file to where the verb begins, and gives the verb.
 
-    ``synced``: the verb's commit is on the disk when it returns. ``fails_twice``: not where apsw cannot pass on the
-    second error that a layer in Python raises while the first one is on its way.
+    ``synced``: the verb's commit is on the disk when it returns.
     """
 
     prepare: Callable[[Engine], Verb]
     synced: bool = True
-    fails_twice: bool = True
 
 
 def _enqueue(engine: Engine) -> Verb:
@@ -176,15 +173,6 @@ def _settle(engine: Engine) -> Verb:
     return lambda engine: engine.settle()
 
 
-def _backup_to(name: str) -> Callable[[Engine], Verb]:
-    def prepare(engine: Engine) -> Verb:
-        _finished(engine, 2)
-        target = Path(engine.file_facts().path).with_name(name)
-        return lambda engine: engine.backup(target)
-
-    return prepare
-
-
 def _questions(engine: Engine) -> Verb:
     job_ids = _finished(engine, 2)
     enqueue_one(engine, new_job(run_at=LATER, tags=("late",)))
@@ -249,7 +237,6 @@ SCENES: dict[str, Scene] = {
     "prune_metrics": Scene(_prune_metrics, synced=False),
     "tend": Scene(_tend, synced=False),
     "settle": Scene(_settle, synced=False),
-    "backup": Scene(_backup_to("copy.db"), synced=False, fails_twice=False),
     "questions": Scene(_questions, synced=False),
     "work_left": Scene(_work_left, synced=False),
     "watch": Scene(_watch, synced=False),

@@ -24,7 +24,7 @@ from tests.faults.victim import Line, Order
 
 SEED = 1_124
 LENGTH = 40
-KILLS = 110
+KILLS = 90
 CALLS_TO_MAKE_A_FILE = 70
 """Until the file is in WAL mode; later calls are those of any commit."""
 MOST_AT_ONCE = 3

@@ -19,7 +19,7 @@ def test_a_power_cut_leaves_the_file_whole_and_under_full_durability_all_that_wa
 ) -> None:
     recording = Recording(tmp_path, seed=seed, length=LENGTH, full=full)
 
-    counts, wrong = verdicts(recording, tmp_path, seed=seed, every=7)
+    counts, wrong = verdicts(recording, tmp_path, seed=seed, every=8)
 
     tally[f"power cuts, {'full' if full else 'normal'} durability, seed {seed}"] = counts.total()
     assert wrong == [], f"seed {seed}"

@@ -33,6 +33,7 @@ class Bench:
 
     def __init__(self, folder: Path, empty_file: bytes, scene: Scene) -> None:
         self._folder = folder
+        (folder / "crashed").mkdir()
         self._empty_file = empty_file
         self._scene = scene
         self._after = self._without_fault()
@@ -63,12 +64,11 @@ class Bench:
 
     def _judge_crash(self, trial: Trial, before: Stock, path: Path) -> None:
         """Open what would be there had the process been killed just after the error."""
-        crashed = path.with_name("crashed.db")
-        for suffix in ("", "-wal"):
-            # By another process: whoever closes the file here drops the locks on it.
-            subprocess.run(["cp", f"{path}{suffix}", f"{crashed}{suffix}"], check=True)
+        crashed = self._folder / "crashed"
+        # By another process: whoever closes the file here drops the locks on it.
+        subprocess.run(["cp", str(path), f"{path}-wal", str(crashed)], check=True)
         with ExitStack() as opened:
-            engine = _open(crashed, opened)
+            engine = _open(crashed / path.name, opened)
             found = stock_of(engine)
             trial.complaints.extend(f"after a crash: {words}" for words in engine.check(full=True))
         if found != trial.stands and not (trial.unsure and found in (before, self._after)):
@@ -93,8 +93,6 @@ class Bench:
             return stock_of(engine)
 
     def _fresh(self) -> Path:
-        for left in self._folder.iterdir():
-            left.unlink()
         path = self._folder / "jobs.db"
         path.write_bytes(self._empty_file)
         return path
