@@ -3,13 +3,17 @@
 import random
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import apsw
+import pytest
 
 from liteq.errors import LiteqError
+from liteq.store.sqlite import writer
 from liteq.store.sqlite.engine import SqliteEngine
+from liteq.store.sqlite.platform import write_again
 from tests.engine.steps import enqueue_one
 from tests.faults.disk import FAILED_SYNC, MODES, Disk, Image
 from tests.faults.script import Script, Told
@@ -38,6 +42,18 @@ class Recorder(Watcher):
         self._syncs_left -= 1
         return self._syncs_left == 0
 
+    @contextmanager
+    def hearing_of_renewals(self) -> Iterator[None]:
+        """Hear also of the one thing that is written past SQLite."""
+
+        def renew(path: Path) -> None:
+            write_again(path)
+            self.heard += [Call("write", path.name, 0, path.read_bytes()), Call("sync", path.name)]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(writer, "write_again", renew)
+            yield
+
     def strike(self, call: Call) -> None:
         self.heard.append(call._replace(kind=FAILED_SYNC))
         raise apsw.exception_for(apsw.SQLITE_IOERR_FSYNC)
@@ -54,7 +70,7 @@ class Recording:
         recorder = Recorder(failing_sync=failing_sync)
         self.heard = recorder.heard
         script = Script(lambda: SqliteEngine(folder / "jobs.db", full=full), seed=seed, length=length)
-        with watched(recorder):
+        with watched(recorder), recorder.hearing_of_renewals():
             for told in script.play():
                 recorder.heard.append(Mark(len(self.stocks), told, told.outlives_power(full=full)))
                 self.stocks.append(stock_of(told.engine))

@@ -46,17 +46,17 @@ class Script:
             self._slate = register(engine)
             yield Told("register", (), engine)
             for name in self._rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()), k=self._length // 2):
-                yield Told(name, tuple(self._try(name, engine)), engine)
+                yield self._try(name, engine)
             if half == 0:
                 engine.close()
 
-    def _try(self, name: str, engine: SqliteEngine) -> list[int]:
+    def _try(self, name: str, engine: SqliteEngine) -> Told:
         verb: Callable[[SqliteEngine], list[int]] = getattr(self, f"_{name}")
         try:
-            return verb(engine)
+            return Told(name, tuple(verb(engine)), engine)
         except StorageError as error:
             self.errors.append(error)
-            return []
+            return Told("failed", (), engine)
 
     def _some(self, number: int) -> list[int]:
         return self._rng.sample(self._known, min(number, len(self._known)))

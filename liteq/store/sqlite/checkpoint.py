@@ -83,6 +83,7 @@ class Checkpointer:
             raise StorageError("this app was closed")
         if self._own is None:
             self._own = self._connect()
+        self._writer.renew_log()
         try:
             with raw_errors_translated():
                 self._own.raw.wal_checkpoint(mode=mode)

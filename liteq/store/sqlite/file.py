@@ -168,6 +168,7 @@ class JobFile:
             steps.callback(self.writer.close)
             steps.callback(self._close_reader)
             steps.callback(self.checkpointer.close)
+            steps.callback(self.writer.renew_log)
 
     def _close_reader(self) -> None:
         with self._reading:

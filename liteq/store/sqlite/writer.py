@@ -12,8 +12,8 @@ import apsw
 from liteq.errors import Busy, Corrupt, FileMoved, ForkedClient, LiteqError, NotALiteqFile, SchemaTooNew, StorageError
 from liteq.store.sqlite import schema
 from liteq.store.sqlite.connection import Connection
-from liteq.store.sqlite.one_library import forks
-from liteq.store.sqlite.platform import writer_pid
+from liteq.store.sqlite.one_library import forks, trusted_here
+from liteq.store.sqlite.platform import write_again, writer_pid
 from liteq.store.sqlite.sidecar import Sidecar
 from liteq.store.sqlite.translate import is_failed_sync
 
@@ -97,13 +97,19 @@ class Writer:
         self._schema_cookie = None
 
     def note_failure(self, error: LiteqError) -> None:
-        """Have the next write begin a new log, if the error says that a sync failed.
+        """Have the next write renew the whole log, if the error says that a sync failed.
 
-        After a failed sync the kernel takes what it could not write for written (Linux: "fsyncgate", 2018). Under
-        it may be commits that were not synced one by one; whatever a later sync says, a log with a hole ends there.
+        After a failed sync the kernel takes what it could not write for written (Linux: "fsyncgate", 2018), also
+        commits that had not been synced before. A later sync says nothing of them, and a log ends at its first hole.
         """
         if is_failed_sync(error):
             self._log_in_doubt = True
+
+    def renew_log(self) -> None:
+        """Give the disk the log once more where a sync has failed. Nothing may be moved out of it before."""
+        if self._log_in_doubt:
+            with self.transaction(durable=False):
+                pass
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Generator[None]:
@@ -176,20 +182,17 @@ class Writer:
         if durable is not self._synced:
             self.connection.plain(_SYNCHRONOUS[durable])
             self._synced = durable
-        if self._log_in_doubt:
-            self._begin_new_log()
         try:
             self.connection.plain("BEGIN IMMEDIATE")
         except Busy as error:
             raise self._naming_the_holder(error) from error
         self._owner = get_ident()
         self._check_file()
-
-    def _begin_new_log(self) -> None:
-        ((busy, *_),) = self.connection.plain("PRAGMA wal_checkpoint(RESTART)")
-        if busy:
-            raise Busy("a sync has failed, and a reader keeps the log from being begun anew; try again")
-        self._log_in_doubt = False
+        if self._log_in_doubt:
+            # Meanwhile the write lock keeps the log as it is.
+            with trusted_here():
+                write_again(self._path.with_name(f"{self._path.name}-wal"))
+            self._log_in_doubt = False
 
     def _naming_the_holder(self, error: Busy) -> Busy:
         pid = writer_pid(self._path.with_name(f"{self._path.name}-shm"))
