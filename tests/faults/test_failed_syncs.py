@@ -31,7 +31,7 @@ def test_what_is_acknowledged_after_a_failed_sync_outlives_a_power_cut(
 
     counts, wrong = verdicts(recording, tmp_path, seed=SEED, every=12)
 
-    tally["power cuts after a failed sync"] += counts.total()
+    tally[f"power cuts after a failed sync, seeds {seed} and {SEED}"] += counts.total()
     # The verb whose sync failed may have happened: the run has no picture of that.
     assert [words for words in wrong if not words.endswith("mixed")] == [], f"seeds {seed} and {SEED}"
     assert counts["mixed"] < 10
