@@ -40,6 +40,9 @@ MACHINE = "tests/engine/test_machine.py"
 SCHEMA = "tests/store/test_schema.py"
 SCHEDULES = "tests/engine/test_schedules.py"
 STATEMENTS = "tests/store/test_statements.py"
+FAILING_CALLS = "tests/faults/test_failing_calls.py"
+FAILED_SYNCS = "tests/faults/test_failed_syncs.py"
+KILLS = "tests/faults/test_kills.py"
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -400,6 +403,36 @@ FAULTS = (
         old='True: "PRAGMA synchronous = FULL"',
         new='True: "PRAGMA synchronous = NORMAL"',
         tests=(SCHEMA,),
+    ),
+    Fault(
+        name="the log goes on with a hole after a failed sync",
+        path=f"{STORE}/writer.py",
+        within="def note_failure",
+        old="self._log_in_doubt = True",
+        new="self._log_in_doubt = False",
+        tests=(FAILED_SYNCS,),
+    ),
+    Fault(
+        name="a checkpoint empties a log with a hole",
+        path=f"{STORE}/checkpoint.py",
+        old="        self._writer.renew_log()\n",
+        new="",
+        tests=(FAILED_SYNCS,),
+    ),
+    Fault(
+        name="a journal that a dead process left closes the file for good",
+        path=f"{STORE}/file.py",
+        within="def _look",
+        old="read_only=False",
+        new="read_only=True",
+        tests=(KILLS,),
+    ),
+    Fault(
+        name="a commit that may have happened is taken for none",
+        path=f"{STORE}/translate.py",
+        old="unsure = committing and raw in {apsw.IOError, apsw.FullError}",
+        new="unsure = committing and raw is apsw.FullError",
+        tests=(FAILING_CALLS,),
     ),
     Fault(
         name="a forked child may write",

@@ -166,9 +166,13 @@ def test_firing_alone_says_what_it_fires_and_runs_no_jobs(liteq: Liteq, read: Re
 
     assert (line["schedule"], line["success"], line["job_id"]) == ("tasks.beat", True, 1)
     assert read("job", "show", "1")["state"] == "ready"
+    liteq("schedule", "add", "one", "--every", "1s", "--max-runs", "1", "--", "true")
     time.sleep(1)
     once = liteq("schedule", "run", "--once")
-    assert (once.returncode, once.stdout) == (0, ""), "the first job is live, so the tick is skipped"
+    spent = liteq("schedule", "add", "one", "--every", "2s", "--max-runs", "1", "--replace", "--", "true")
+    assert (once.returncode, once.stdout.count("\n")) == (0, 1), "the first job is live, so the tick of beat is skipped"
+    assert "  one  job 2\n" in once.stdout
+    assert (spent.returncode, "never fire" in spent.stderr) == (2, True)
     assert read("schedule", "show", "tasks.beat")["counts"]["skipped: overlap"] >= 1
 
 

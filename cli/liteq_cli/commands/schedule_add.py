@@ -87,8 +87,9 @@ def add(
     settings = options.settings_of(
         queue=queue, priority=priority, delay=None, at=None, unique_key=None, tags=tag, time_limit=time_limit
     )
+    check_name(name, what="schedule")
     call = _call(app, words, args, command=command).using(**cast("Any", settings))
-    _refuse_over(kind, name, now=app.clock.now_ms())
+    _refuse_over(app, kind, name, replace=replace)
     stored = _store(app, name, kind, call, replace=replace)
     now = app.clock.now_ms()
     ticks = list(islice(upcoming(stored, now=now), SHOWN_TICKS))
@@ -102,7 +103,6 @@ def add(
 
 
 def _store(app: Liteq, name: str, kind: AnySchedule, call: Call[Any], *, replace: bool) -> StoredSchedule:
-    check_name(name, what="schedule")
     try:
         return app.schedules.add(name, kind, call, replace=replace)
     except InvalidName as error:
@@ -139,7 +139,12 @@ def _call(app: Liteq, words: list[str], args: str | None, *, command: bool) -> C
     return app.command(words[0] if len(words) == 1 else words)
 
 
-def _refuse_over(kind: AnySchedule, name: str, *, now: int) -> None:
+def _refuse_over(app: Liteq, kind: AnySchedule, name: str, *, replace: bool) -> None:
     """Refuse a schedule that would never fire: by hand, that is a mistake."""
+    now = app.clock.now_ms()
     if not isinstance(kind, Manual) and kind.bind(name=name, now_ms=now).next_fire_ms(now) is None:
         raise Refused(f"it would never fire: {kind.describe()}")
+    limit, found = kind.options.max_runs, app.engine.get_schedule(name)
+    if replace and limit is not None and found is not None and found.runs >= limit:
+        hint = f"liteq schedule remove {name} starts the count anew"
+        raise Refused(f"it would never fire: of {limit:,} runs at most it has had {found.runs:,}", hint=hint)

@@ -83,8 +83,13 @@ class Checkpointer:
             raise StorageError("this app was closed")
         if self._own is None:
             self._own = self._connect()
-        with raw_errors_translated():
-            self._own.raw.wal_checkpoint(mode=mode)
+        self._writer.renew_log()
+        try:
+            with raw_errors_translated():
+                self._own.raw.wal_checkpoint(mode=mode)
+        except LiteqError as error:
+            self._writer.note_failure(error)
+            raise
 
     def _connect(self) -> Connection:
         connection = connect(self._path)

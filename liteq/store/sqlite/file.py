@@ -9,7 +9,7 @@ from pathlib import Path
 from liteq.errors import DiskFull, ForkedClient, ReadOnly, StorageError, WrongState
 from liteq.store.sqlite import schema
 from liteq.store.sqlite.checkpoint import Checkpointer
-from liteq.store.sqlite.connection import Bindings, Connection, Row, connect, wait_when_busy, write_ahead
+from liteq.store.sqlite.connection import Bindings, Row, connect, wait_when_busy, write_ahead
 from liteq.store.sqlite.guards import check_filesystem, check_path, create_private
 from liteq.store.sqlite.one_library import claim_inode, release_inode
 from liteq.store.sqlite.platform import storage_error
@@ -49,14 +49,15 @@ class JobFile:
         known = _look(self.path, shared=shared, busy_timeout_ms=busy_timeout_ms)
         self.inside = Inside()
         self.sidecar = Sidecar(self.path)
-        self.sidecar.open()
         self._reading = threading.Lock()
         self._closing = threading.Lock()
         self._closed = False
-        opened: list[Connection] = []
-        try:
+        # On a failing disk closing may fail too, and all the rest is let go all the same.
+        with ExitStack() as undo:
+            self.sidecar.open()
+            undo.callback(self.sidecar.close)
             connection = connect(self.path)
-            opened.append(connection)
+            undo.callback(connection.close)
             wait_when_busy(connection, busy_timeout_ms)
             if not known:
                 # Only a file without tables can still be taught to give pages back.
@@ -73,14 +74,10 @@ class JobFile:
             )
             self._bring_up_to_date(shared=shared)
             self._reader = connect(self.path)
-            opened.append(self._reader)
+            undo.callback(self._reader.close)
             self._reader.plain("PRAGMA query_only = 1")
             wait_when_busy(self._reader, busy_timeout_ms)
-        except BaseException:
-            for connection in opened:
-                connection.close()
-            self.sidecar.close()
-            raise
+            undo.pop_all()
         self.checkpointer = Checkpointer(self.path, self.writer)
         self.writer.after_commit = self.checkpointer.after_commit
         self.shared_commit = SharedCommit(self.writer, self.inside)
@@ -171,6 +168,7 @@ class JobFile:
             steps.callback(self.writer.close)
             steps.callback(self._close_reader)
             steps.callback(self.checkpointer.close)
+            steps.callback(self.writer.renew_log)
 
     def _close_reader(self) -> None:
         with self._reading:

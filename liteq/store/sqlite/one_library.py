@@ -4,6 +4,8 @@ import os
 import sys
 import threading
 import urllib.parse
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -22,6 +24,7 @@ class _Claims:
         self.of_path: dict[Path, list[Inode]] = {}
         self.inherited: set[Inode] = set()
         self.hooked = False
+        self.trusted: set[int] = set()
         self.forks = 0
 
     def start_anew_in_child(self) -> None:
@@ -79,6 +82,16 @@ def release_inode(path: Path) -> None:
             del _claims.counts[inode]
 
 
+@contextmanager
+def trusted_here() -> Generator[None]:
+    """Let the calling thread open what is claimed. For the log alone: on that SQLite has no locks to be dropped."""
+    _claims.trusted.add(threading.get_ident())
+    try:
+        yield
+    finally:
+        _claims.trusted.discard(threading.get_ident())
+
+
 def _already_open(path: Path, *, inherited: bool) -> ForkedClient | StorageError:
     if inherited:
         return ForkedClient(f"{str(path)!r} was open when this process was forked: close it before, or spawn")
@@ -96,7 +109,7 @@ def _refuse_second_library(event: str, args: tuple[object, ...]) -> None:
         claimed = _claimed_path(event, args)
     except Exception:  # noqa: BLE001  whatever is wrong with a stranger's path, the stranger's own call shall say it
         return
-    if claimed is not None:
+    if claimed is not None and threading.get_ident() not in _claims.trusted:
         message = (
             f"{claimed[:200]!r} is open in liteq: another library, or a plain open, in the same process "
             "would drop SQLite's locks and lose data. Use the app's methods or app.transaction(), "

@@ -21,6 +21,7 @@ from liteq.errors import DiskFull, FileMissing, ReadOnly, StorageError, UnsafePa
 
 _CLOCK = SystemClock()
 _LONGEST_POLL_MS = 2**31 - 1
+_AT_ONCE = 1 << 20
 _SHORTEST_PAUSE_MS, _LONGEST_PAUSE_MS = 1, 50
 
 _INOTIFY_EVENT = struct.Struct("iIII")
@@ -80,6 +81,24 @@ def storage_error(error: OSError, path: Path) -> StorageError:
     """Give the error of liteq's own tree that says what the operating system's says."""
     kind = _ERROR_OF_ERRNO.get(error.errno or 0, StorageError)
     return kind(f"{str(path)!r}: {error.strerror or error}")
+
+
+def write_again(path: Path) -> None:
+    """Write what a file holds over itself, and sync it: the disk gets what a failed sync has left out.
+
+    Harmless to those who read it meanwhile. Never for a file on which this process has POSIX locks.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            at = 0
+            while content := os.pread(fd, _AT_ONCE, at):
+                at += os.pwrite(fd, content, at)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise storage_error(error, path) from None
 
 
 @functools.cache

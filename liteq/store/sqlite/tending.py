@@ -1,13 +1,11 @@
 """Upkeep: the file stays small, its log bounded, its copies whole."""
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import apsw
-
-from liteq.errors import Corrupt, StorageError, UnsafePath
+from liteq.errors import Corrupt, LiteqError, StorageError, UnsafePath
 from liteq.store.engine import Watch
 from liteq.store.sqlite.connection import Connection, connect
 from liteq.store.sqlite.file import JobFile
@@ -75,17 +73,21 @@ class Tending:
 
     def backup(self, destination: Path, *, progress: Callable[[int, int], None] | None = None) -> None:
         target = destination.absolute()
-        if target.exists() and target.samefile(self.file.path):
-            raise UnsafePath(f"{str(target)!r} is the open file itself; a backup goes elsewhere")
+        with _system_errors_translated(target):
+            if target.exists() and target.samefile(self.file.path):
+                raise UnsafePath(f"{str(target)!r} is the open file itself; a backup goes elsewhere")
         unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
         _create_private(unfinished)
         try:
             self._copy_to(unfinished, progress)
-            _sync(unfinished)
-            unfinished.replace(target)
-            _sync(target.parent)
+            with _system_errors_translated(target):
+                _sync(unfinished)
+                unfinished.replace(target)
+                _sync(target.parent)
         finally:
-            unfinished.unlink(missing_ok=True)
+            # What cannot be removed stays; the error that came before is the one that counts.
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
 
     def _copy_to(self, copy: Path, progress: Callable[[int, int], None] | None) -> None:
         source, sink = connect(self.file.path), connect(copy)
@@ -105,7 +107,7 @@ class Tending:
             sink.plain("PRAGMA journal_mode = DELETE")
         finally:
             for connection in (sink, source):
-                with suppress(apsw.Error):
+                with suppress(LiteqError):
                     connection.close()
 
     def check(self, *, full: bool) -> list[str]:
@@ -125,12 +127,18 @@ def complaints_of(connection: Connection, *, full: bool) -> list[str]:
     return [str(row[0]) for row in found if row[0] != "ok"]
 
 
-def _create_private(path: Path) -> None:
-    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+@contextmanager
+def _system_errors_translated(path: Path) -> Generator[None]:
     try:
-        os.close(os.open(path, flags, 0o600))
+        yield
     except OSError as error:
         raise storage_error(error, path) from error
+
+
+def _create_private(path: Path) -> None:
+    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+    with _system_errors_translated(path):
+        os.close(os.open(path, flags, 0o600))
 
 
 def _sync(path: Path) -> None:

@@ -31,6 +31,7 @@ _KINDS: tuple[tuple[type[apsw.Error], type[StorageError], str], ...] = (
     (apsw.PermissionsError, StorageError, "access to the file was denied"),
     (apsw.IOError, StorageError, "the disk reported an error"),
 )
+_FAILED_SYNCS = {apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC}
 RAW_ERRORS = (apsw.Error, UnicodeError, OverflowError, RecursionError, MemoryError)
 
 
@@ -50,6 +51,11 @@ def translated(error: BaseException, *, committing: bool = False) -> LiteqError:
     if isinstance(error, UnicodeError | OverflowError):
         return InvalidOption(f"a value cannot be stored: {error}")
     return StorageError(f"the database layer gave up: {type(error).__name__}: {error}")
+
+
+def is_failed_sync(error: LiteqError) -> bool:
+    """Tell whether the disk did not take what it had been given."""
+    return getattr(error.__cause__, "extendedresult", None) in _FAILED_SYNCS
 
 
 @contextmanager

@@ -12,9 +12,10 @@ import apsw
 from liteq.errors import Busy, Corrupt, FileMoved, ForkedClient, LiteqError, NotALiteqFile, SchemaTooNew, StorageError
 from liteq.store.sqlite import schema
 from liteq.store.sqlite.connection import Connection
-from liteq.store.sqlite.one_library import forks
-from liteq.store.sqlite.platform import writer_pid
+from liteq.store.sqlite.one_library import forks, trusted_here
+from liteq.store.sqlite.platform import write_again, writer_pid
 from liteq.store.sqlite.sidecar import Sidecar
+from liteq.store.sqlite.translate import is_failed_sync
 
 _SYNCHRONOUS = {True: "PRAGMA synchronous = FULL", False: "PRAGMA synchronous = NORMAL"}
 
@@ -75,6 +76,7 @@ class Writer:
         self._pid = os.getpid()
         self._forks = forks()
         self._schema_cookie: int | None = None
+        self._log_in_doubt = False
         connection.raw.set_wal_hook(self._note_wal)
 
     def holds(self) -> bool:
@@ -93,6 +95,21 @@ class Writer:
     def forget_schema(self) -> None:
         """Take the schema as it is now for the one to expect: this process has just made it."""
         self._schema_cookie = None
+
+    def note_failure(self, error: LiteqError) -> None:
+        """Have the next write renew the whole log, if the error says that a sync failed.
+
+        After a failed sync the kernel takes what it could not write for written (Linux: "fsyncgate", 2018), also
+        commits that had not been synced before. A later sync says nothing of them, and a log ends at its first hole.
+        """
+        if is_failed_sync(error):
+            self._log_in_doubt = True
+
+    def renew_log(self) -> None:
+        """Give the disk the log once more where a sync has failed. Nothing may be moved out of it before."""
+        if self._log_in_doubt:
+            with self.transaction(durable=False):
+                pass
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Generator[None]:
@@ -144,7 +161,11 @@ class Writer:
 
     def _commit(self) -> None:
         self.refuse_fork()
-        self.connection.plain("COMMIT", committing=True)
+        try:
+            self.connection.plain("COMMIT", committing=True)
+        except LiteqError as error:
+            self.note_failure(error)
+            raise
 
     def _let_go(self) -> None:
         try:
@@ -167,6 +188,11 @@ class Writer:
             raise self._naming_the_holder(error) from error
         self._owner = get_ident()
         self._check_file()
+        if self._log_in_doubt:
+            # Meanwhile the write lock keeps the log as it is.
+            with trusted_here():
+                write_again(self._path.with_name(f"{self._path.name}-wal"))
+            self._log_in_doubt = False
 
     def _naming_the_holder(self, error: Busy) -> Busy:
         pid = writer_pid(self._path.with_name(f"{self._path.name}-shm"))
