@@ -35,6 +35,9 @@ class Child:
                 # Ctrl-C in a terminal is for the supervisor alone: it asks the workers in order.
                 process_group=0,
             )
+        except OSError:
+            self.line.close()
+            raise
         finally:
             self.line.keep_ours()
         self.started_at = clock.monotonic_ms()

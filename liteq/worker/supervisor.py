@@ -112,14 +112,18 @@ class Supervisor:
 
     def run(self) -> int:
         """Supervise until stopped, or until a burst is over; give 0, or the code of workers that could never start."""
-        with self._signals():
-            while any(seat.is_wanted for seat in self._seats):
-                self._obey()
-                self._fill()
-                self._wait()
-                self._reap()
-                self._settle()
-                self._look()
+        try:
+            with self._signals():
+                while any(seat.is_wanted for seat in self._seats):
+                    self._obey()
+                    self._fill()
+                    self._wait()
+                    self._reap()
+                    self._settle()
+                    self._look()
+        finally:
+            if self._engine is not None:
+                self._engine.close()
         return self._code
 
     def _fill(self) -> None:
@@ -129,8 +133,17 @@ class Supervisor:
                 # What keeps one from starting would keep all, and should be said once.
                 return
             if seat.is_due(now):
-                seat.fill(Child(self._command, self._clock, stdout=self._settings.child_stdout))
-                self._say("started", "a worker process was started", seat)
+                self._start(seat, now)
+
+    def _start(self, seat: Seat, now: int) -> None:
+        try:
+            seat.fill(Child(self._command, self._clock, stdout=self._settings.child_stdout))
+        except OSError as error:
+            # Too many processes or files for now: those that run are no worse for it.
+            seat.refill_later(now, lived_ms=0)
+            self._say("trouble", f"no worker process can be started: {error}", seat)
+        else:
+            self._say("started", "a worker process was started", seat)
 
     def _wait(self) -> None:
         now = self._clock.monotonic_ms()
@@ -222,23 +235,26 @@ class Supervisor:
             if child.is_due_to_be_killed():
                 self._say("killed", "it did not stop in time and is killed", seat)
                 child.kill(DID_NOT_STOP)
-        known = {child.hello.worker_id: child for _, child in children if child.hello is not None}
-        try:
-            engine = self._opened()
-            if engine is not None and known:
-                well = self._judging.look(engine, known, now=now)
-                if self._scaling.most > self._scaling.fewest and not self._wishes:
-                    self._scale(engine, [one for one in well if known[one.id].leaving is None], now)
-                if now >= self._reopen_at and any(one.beat is None for one in well):
-                    # The folder of locks was removed under this process; where the workers' slates are, it cannot see.
-                    self._reopen_at = now + REOPEN_EVERY_MS
-                    self._engine = None
-                    engine.close()
-        except LiteqError as error:
-            self._say("trouble", f"the workers cannot be looked at: {error}")
+        self._judge({child.hello.worker_id: child for _, child in children if child.hello is not None}, now)
         self._recycle([child for _, child in children], now)
         if self._notifier.watchdog:
             self._notifier.tell("WATCHDOG=1")
+
+    def _judge(self, known: dict[int, Child], now: int) -> None:
+        try:
+            engine = self._opened()
+            if engine is None or not known:
+                return
+            well = self._judging.look(engine, known, now=now)
+            if self._scaling.most > self._scaling.fewest and not self._wishes:
+                self._scale(engine, [one for one in well if known[one.id].leaving is None], now)
+            if now >= self._reopen_at and any(one.beat is None for one in well):
+                # The folder of locks was removed under this process; where the workers' slates are, it cannot see.
+                self._reopen_at = now + REOPEN_EVERY_MS
+                self._engine = None
+                engine.close()
+        except LiteqError as error:
+            self._say("trouble", f"the workers cannot be looked at: {error}")
 
     def _recycle(self, children: list[Child], now: int) -> None:
         changed = self._sources.changed() if self._sources is not None else []
@@ -301,7 +317,8 @@ class Supervisor:
         handlers: dict[signal.Signals, Callable[[int, FrameType | None], None]] = {
             signal.SIGTERM: self._on_stop,
             signal.SIGINT: self._on_stop,
-            signal.SIGHUP: self._on_reload,
+            # From a terminal it means that the terminal is gone.
+            signal.SIGHUP: self._on_stop if os.isatty(0) else self._on_reload,
             # Its only work is done by the wake-up descriptor: the loop looks at once.
             signal.SIGCHLD: lambda _number, _frame: None,
         }
