@@ -313,6 +313,13 @@ FAULTS = (
         tests=(HANGS,),
     ),
     Fault(
+        name="workers leave before their forerunner's successor is there",
+        path="liteq/worker/recycling.py",
+        old=" for child in staying) < wanted:",
+        new=" for child in staying) < len(children):",
+        tests=("tests/crash/test_supervisor.py",),
+    ),
+    Fault(
         name="a killed worker's commands run on",
         path="liteq/worker/child.py",
         old="        kill_with_descendants(self.pid)",

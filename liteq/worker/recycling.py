@@ -21,15 +21,15 @@ class Recycling:
         """Have all the present children replaced: their code is of yesterday."""
         self._outdated = list(children)
 
-    def due(self, children: Sequence[Child], *, now: int) -> list[tuple[Child, str]]:
-        """Give those that are to leave now, and why."""
+    def due(self, children: Sequence[Child], *, wanted: int, now: int) -> list[tuple[Child, str]]:
+        """Give those that are to leave now, and why. ``wanted`` is how many children there should be."""
         staying = [child for child in children if child.leaving is None]
         due: list[tuple[Child, str]] = []
         if self._max_memory is not None and now >= self._look_at:
             self._look_at = now + LOOK_EVERY_MS
             due += [(child, why) for child in staying if (why := self._too_large(child, self._max_memory))]
-        # A child that has not said hello is still starting: with it and one more away, too few would work.
-        if due or len(staying) < len(children) or any(child.hello is None for child in children):
+        # While one is away or still starting, the others are needed.
+        if due or sum(child.hello is not None for child in staying) < wanted:
             return due
         self._outdated = [child for child in self._outdated if child in staying]
         if self._outdated:

@@ -266,7 +266,8 @@ class Supervisor:
             for seat in self._seats:
                 if seat.child is None and seat.start_at is not None:
                     seat.refill(now)
-        for child, why in self._recycling.due(children, now=now):
+        wanted = sum(seat.is_wanted for seat in self._seats)
+        for child, why in self._recycling.due(children, wanted=wanted, now=now):
             self._say_of("recycled", child, f"it is replaced: {why}")
             child.ask_to_stop(why, grace_ms=self._settings.grace_ms)
 

@@ -119,9 +119,7 @@ class Staffing:
 
     def _bury(self, identity: WorkerIdentity, death: Death | None, now: int) -> list[Expired]:
         worker_id = identity.worker_id
-        taken = self._take_all(worker_id, death or UNSEEN, now, still=lambda: True)
-        with self.file.writer.transaction():
-            self.file.writer.connection.rows("strike_worker", {"worker_id": worker_id})
+        taken = self._take_all(worker_id, death or UNSEEN, now, strike=True)
         self.file.sidecar.forget(worker_id)
         self.seen_dead.pop(worker_id, None)
         return taken
@@ -136,9 +134,11 @@ class Staffing:
         if not silent() or not self.file.read("running_of", {"worker_id": worker_id, "limit": 1}):
             return []
         death = Death(cause=f"its worker hung: no beat for {lease_ms / 1000:g} s", outcome=Outcome.HUNG)
-        return self._take_all(worker_id, death, now, still=silent)
+        return self._take_all(worker_id, death, now, strike=False, still=silent)
 
-    def _take_all(self, worker_id: int, death: Death, now: int, *, still: Callable[[], bool]) -> list[Expired]:
+    def _take_all(
+        self, worker_id: int, death: Death, now: int, *, strike: bool, still: Callable[[], bool] = lambda: True
+    ) -> list[Expired]:
         slate = self.file.sidecar.read_slate(worker_id)
         started = {(job.job_id, job.attempt): job for job in slate.started} if slate else {}
         taken: list[Expired] = []
@@ -155,6 +155,8 @@ class Staffing:
                 moved = [self._expire(row, started.get((row[0], row[1])), death, now) for row in jobs]
                 stopped = cancel_as_asked(connection, [row[0] for row in jobs], now=now)
                 taken += [_as_cancelled(one) if one.job_id in stopped else one for one in moved]
+                if len(jobs) < AT_ONCE and strike:
+                    connection.rows("strike_worker", who)
             if len(jobs) < AT_ONCE:
                 return taken
 
