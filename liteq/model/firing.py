@@ -33,6 +33,7 @@ class TickOutcome(StrEnum):
     UNIQUE = "skipped: unique key"
     MAX_RUNS = "skipped: max_runs"
     REMOVED = "skipped: removed"
+    REPLACED = "skipped: replaced"
     FAILED = "failed"
 
 
@@ -82,8 +83,8 @@ class ScheduleRow(Struct, frozen=True, kw_only=True):
 class ScheduleRecord(Struct, frozen=True, kw_only=True):
     """One row of the schedule table, as stored.
 
-    ``advanced_at`` is the moment at which ``next_fire_at`` was computed, ``runs`` counts the ticks that made a job,
-    ``error`` says why the schedule cannot fire.
+    ``advanced_at`` is the moment at which ``next_fire_at`` was computed, ``runs`` counts the ticks that fired or wait
+    for an earlier job, ``error`` says why the schedule cannot fire.
     """
 
     id: int
@@ -116,6 +117,7 @@ class Advance(Struct, frozen=True, kw_only=True):
     runs: int = 0
     spec: bytes | None = None
     error: str | None = None
+    even_paused: bool = False
 
 
 class Tick(Struct, frozen=True, kw_only=True):
