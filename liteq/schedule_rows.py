@@ -47,7 +47,8 @@ def row_for(found: ScheduleRecord | None, wanted: Declaration, *, declared: bool
     elif next_fire_at is None and not isinstance(bound, Manual):
         text = f"schedule {wanted.name!r} has no tick left: {bound.describe()}"
         warnings.warn(text, ScheduleWarning, stacklevel=2)
-    return _row(found, wanted.name, bound, template, declared=declared, next_fire_at=next_fire_at)
+    anew = old is None or not _same_beat(old, bound)
+    return _row(found, wanted.name, bound, template, declared=declared, next_fire_at=next_fire_at, anew=anew)
 
 
 def _row(
@@ -58,6 +59,7 @@ def _row(
     *,
     declared: bool,
     next_fire_at: int | None,
+    anew: bool = False,
 ) -> ScheduleRow:
     return ScheduleRow(
         name=name,
@@ -65,6 +67,7 @@ def _row(
         declared=declared,
         spec=schedule.encode(),
         job=template,
+        anew=anew,
         next_fire_at=next_fire_at,
         # A tick that is kept is still the one that the old release had.
         tzdata=found.tzdata if found is not None and found.next_fire_at == next_fire_at else release_for(schedule),

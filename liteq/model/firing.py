@@ -69,7 +69,10 @@ def decode_template(encoded: bytes) -> Template:
 
 
 class ScheduleRow(Struct, frozen=True, kw_only=True):
-    """A schedule to be stored. ``revision`` is that of the row it replaces, None for a new one."""
+    """A schedule to be stored. ``revision`` is that of the row it replaces, None for a new one.
+
+    ``anew``: it ticks otherwise than that row, and counts its runs from 0.
+    """
 
     name: str
     revision: int | None
@@ -78,6 +81,7 @@ class ScheduleRow(Struct, frozen=True, kw_only=True):
     job: bytes
     next_fire_at: int | None
     tzdata: str
+    anew: bool = False
 
 
 class ScheduleRecord(Struct, frozen=True, kw_only=True):

@@ -391,6 +391,14 @@ def test_no_more_ticks_are_caught_up_with_than_runs_are_left(app: Liteq, clock: 
     assert counts(app) == {"fired": 2, "skipped: max_runs": 3}
 
 
+def test_runs_are_counted_anew_where_the_ticks_are_new(app: Liteq, clock: HandClock, report: Report) -> None:
+    for number in range(3):
+        app.schedule("s", at(to_datetime(clock.ms + 1_000 + number), max_runs=1), report.call())
+        clock.advance(60)
+        assert len(app.fire_due()) == 1
+        work(app)
+
+
 def test_end_at_ends_a_schedule(app: Liteq, clock: HandClock, report: Report) -> None:
     end = to_datetime(clock.ms + 120_000)
     app.schedule("s", every(minutes=1, end_at=end, overlap="allow"), report.call())

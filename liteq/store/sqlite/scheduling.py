@@ -43,7 +43,7 @@ class Scheduling:
             "now": now,
         }
         if row.revision is not None:
-            values["revision"] = row.revision
+            values |= {"revision": row.revision, "anew": int(row.anew)}
         return bool(self.file.writer.connection.rows(verb, values))
 
     def declare_schedule(self, record: ScheduleRecord, *, declared: bool) -> bool:

@@ -15,6 +15,7 @@ SET revision     = revision + 1,
     next_fire_at = :next_fire_at,
     advanced_at  = CASE WHEN next_fire_at IS :next_fire_at THEN advanced_at ELSE :now END,
     tzdata       = :tzdata,
+    runs         = iif(:anew, 0, runs),
     error        = NULL
 WHERE name = :name
   AND revision = :revision
