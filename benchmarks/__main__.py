@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from benchmarks import drain, enqueue, latency, raw, schedules
+from benchmarks import drain, enqueue, latency, raw, recovery, schedules
 from benchmarks.harness import Plan, Table
 
 QUESTIONS = {
@@ -16,6 +16,7 @@ QUESTIONS = {
     "enqueue": enqueue.measure,
     "drain": drain.measure,
     "latency": latency.measure,
+    "recovery": recovery.measure,
     "schedules": schedules.measure,
 }
 DEFAULT_FOLDER = Path("/var/tmp")  # noqa: S108  a fresh folder of its own is made in it, on a real disk

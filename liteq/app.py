@@ -30,7 +30,8 @@ from liteq.store.engine import Engine
 from liteq.store.sqlite.engine import SqliteEngine
 from liteq.task import Call, Options, Payload, Settings, Task, TaskDecorator
 from liteq.worker.claims import Claims
-from liteq.worker.worker import Worker, WorkResult, WorkSettings
+from liteq.worker.leash import Leash
+from liteq.worker.worker import Worker, WorkResult, WorkSettings, check_lease
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -67,6 +68,7 @@ class Liteq(Handling):
         retention: timedelta | float | None = timedelta(days=7),
         allow_network_filesystem: bool = False,
         create: bool = True,
+        lease: timedelta | float | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.path = path
@@ -76,6 +78,13 @@ class Liteq(Handling):
         self.max_payload = max_payload
         self.default_retry = default_retry
         self.retention_ms = None if retention is None else to_ms(retention, what="retention")
+        self.lease_ms = None if lease is None else check_lease(to_ms(lease, what="lease"))
+        self.opening: dict[str, str | bool] = {
+            "durability": self.durability,
+            "shared": shared,
+            "allow_network_filesystem": allow_network_filesystem,
+        }
+        """The options by which another process opens the same file."""
         self.clock: Clock = clock or SystemClock()
         self.tasks = Registry()
         self.tasks.add(COMMAND)
@@ -326,14 +335,15 @@ class Liteq(Handling):
             max_jobs=max_jobs,
             retention_ms=self.retention_ms,
             scheduler=scheduler,
+            lease_ms=self.lease_ms,
         )
         return self.new_worker(settings).run()
 
-    def new_worker(self, settings: WorkSettings) -> Worker:
+    def new_worker(self, settings: WorkSettings, leash: Leash | None = None) -> Worker:
         """Give a worker that is not running yet; what the program has declared as schedules is stored first."""
         if settings.scheduler:
             self.schedules.store_declared()
-        return Worker(self.engine, self.tasks, self.clock, settings, self.default_retry)
+        return Worker(self.engine, self.tasks, self.clock, settings, self.default_retry, leash)
 
     @contextmanager
     def worker(
@@ -351,6 +361,7 @@ class Liteq(Handling):
             coroutines=coroutines,
             retention_ms=self.retention_ms,
             scheduler=scheduler,
+            lease_ms=self.lease_ms,
         )
         worker = self.new_worker(settings)
         worker.start()
@@ -370,7 +381,9 @@ class Liteq(Handling):
     ) -> Claims:
         """Iterate over claims, consumer style; each is reported by its own methods. ``wait=False`` ends when empty."""
         names = tuple(tasks) if tasks is not None else tuple(definition.name for definition in self.tasks)
-        return Claims(self.engine, self.clock, queues=queues, tasks=names, limit=limit, wait=wait)
+        return Claims(
+            self.engine, self.clock, queues=queues, tasks=names, limit=limit, wait=wait, lease_ms=self.lease_ms
+        )
 
 
 def _refuse_while_importing() -> None:

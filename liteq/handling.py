@@ -48,13 +48,18 @@ class Handling:
         """Count the matching jobs. Filters: state, queue, task, tag, since, until."""
         return self.engine.count_jobs(job_filter(**wanted))
 
-    def cancel(self, job_id: int | None = None, *, reason: str = "cancelled by hand", **wanted: Any) -> list[int]:
+    def cancel(
+        self, job_id: int | None = None, *, reason: str = "cancelled by hand", hard: bool = False, **wanted: Any
+    ) -> list[int]:
         """Cancel a job, or all that match; those that run are asked to stop. Gives the ids.
 
+        ``hard``: a task that does not stop when asked is stopped with its process, if a supervisor can replace that.
         Raises JobNotFound and, for one that has finished, WrongState.
         """
         now = self.clock.now_ms()
-        return self._change("cancel", job_id, wanted, lambda ids: self.engine.cancel(ids, reason=reason, now=now))
+        return self._change(
+            "cancel", job_id, wanted, lambda ids: self.engine.cancel(ids, reason=reason, now=now, hard=hard)
+        )
 
     def requeue(self, job_id: int | None = None, **wanted: Any) -> list[int]:
         """Run a finished job again with a fresh budget, or all that match. Gives the ids."""

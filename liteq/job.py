@@ -28,7 +28,19 @@ log = logging.getLogger("liteq.job")
 class Run:
     """One attempt while it runs: what the worker shares with the task through its context."""
 
-    __slots__ = ("asked_to_stop", "claim", "deadline_at", "lines", "lost", "over_at", "saw_stop", "timed_out")
+    __slots__ = (
+        "asked_to_stop",
+        "claim",
+        "deadline_at",
+        "hard_at",
+        "hardened",
+        "lines",
+        "lost",
+        "over_at",
+        "overdue",
+        "saw_stop",
+        "timed_out",
+    )
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
@@ -36,6 +48,11 @@ class Run:
         """The instant at which the time limit ends, for the task to look at."""
         self.over_at: int | None = None
         """The same in monotonic milliseconds, which decide: a clock that is set must not end anybody's time."""
+        self.hard_at: int | None = None
+        """When its process may be ended for it, in monotonic milliseconds."""
+        self.hardened = False
+        self.overdue = False
+        """Whether the verdict that it is past its time has been written: what it returns comes too late."""
         self.asked_to_stop = False
         self.timed_out = False
         self.saw_stop = False

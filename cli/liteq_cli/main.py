@@ -25,6 +25,7 @@ from liteq_cli.commands import (
     status,
     upkeep,
     work,
+    worker,
 )
 from liteq_cli.exits import Code, code_of, hint_of
 from liteq_cli.spelling import in_order
@@ -83,6 +84,7 @@ app.command("status")(status.status)
 app.add_typer(job.app, name="job")
 app.add_typer(dead.app, name="dead")
 app.add_typer(queue.app, name="queue")
+app.add_typer(worker.app, name="worker")
 app.add_typer(schedule.app, name="schedule")
 app.command("prune")(upkeep.prune)
 app.command("backup")(upkeep.backup)

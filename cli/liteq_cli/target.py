@@ -42,6 +42,12 @@ class Session:
         self.as_json = as_json
         self.debug = debug
 
+    @property
+    def flags(self) -> list[str]:
+        """What was said by flags, as words for another process."""
+        said = [] if self._file is None else ["--file", self._file]
+        return said if self._app is None else [*said, "--app", self._app]
+
     @cached_property
     def project(self) -> Project:
         """The nearest pyproject.toml, from the current folder upwards."""

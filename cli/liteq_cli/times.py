@@ -103,3 +103,11 @@ def size(count: int) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
         amount /= 1024
     return f"{amount:.1f} TiB"
+
+
+def parse_size(text: str) -> int:
+    """Give the bytes that ``300M``, ``2G`` or ``512K`` means; a bare number is bytes. Raises InvalidOption."""
+    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,3})?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
+    if found is None:
+        raise InvalidOption(f"{shown(text)} is no size; write 300M or 2G")
+    return round(float(found[1]) * 1024.0 ** " kmgt".index(found[2] or " "))

@@ -2,16 +2,47 @@
 
 import msgspec
 
-from liteq.model.transitions import State
+from liteq.model.transitions import Outcome, State
 
 
 class WorkerCard(msgspec.Struct, frozen=True, kw_only=True):
-    """How a worker introduces itself: what it is called and what it can run. None for ``queues`` means all."""
+    """How a worker introduces itself: what it is called and what it can run. None for ``queues`` means all.
+
+    ``lease_ms``: without a beat for so long it counts as hung. ``supervisor_pid`` is the process that judges it then,
+    by killing it; without one, others take its jobs while it may still live.
+    """
 
     name: str
     tasks: tuple[str, ...]
     queues: tuple[str, ...] | None
     slots: int
+    lease_ms: int | None = None
+    supervisor_pid: int | None = None
+
+
+class StartedJob(msgspec.Struct, frozen=True):
+    """A job that a worker has begun; after ``deadline``, in monotonic milliseconds, its process may be ended for it.
+
+    0 for none.
+    """
+
+    job_id: int
+    attempt: int
+    started_at: int
+    deadline: int
+
+
+class Death(msgspec.Struct, frozen=True, kw_only=True):
+    """How a worker died, told by who saw it. Crashed and hung are charged to what it had started, released is not."""
+
+    cause: str
+    outcome: Outcome = Outcome.CRASHED
+    exit_code: int | None = None
+
+    @property
+    def charges(self) -> bool:
+        """Whether the jobs that had started may have been what ended it."""
+        return self.outcome in {Outcome.CRASHED, Outcome.HUNG}
 
 
 class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +59,22 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     alive: bool
     beat: int | None
     """CLOCK_MONOTONIC milliseconds of its last beat on this boot, None when its slate cannot be read."""
+    lease_ms: int | None = None
+    supervisor_pid: int | None = None
+    here: bool = True
+    """Whether its pid means that process here too: same boot, same namespace of pids."""
+    done: int = 0
+    stopping: bool = False
+    started: tuple[StartedJob, ...] = ()
+
+    def silent_for(self, monotonic: int) -> int | None:
+        """Give how long ago the last beat was, None when nobody knows."""
+        return None if self.beat is None else monotonic - self.beat
+
+    def is_hung(self, monotonic: int) -> bool:
+        """Tell whether it lives and has a lease that ran out."""
+        silent = self.silent_for(monotonic)
+        return self.alive and silent is not None and self.lease_ms is not None and silent > self.lease_ms
 
 
 class QueueRecord(msgspec.Struct, frozen=True, kw_only=True):

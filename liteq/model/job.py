@@ -140,6 +140,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     started_at: int | None
     finished_at: int | None
     cancel_asked_at: int | None
+    overdue_attempt: int | None
+    """The attempt about which was written that it is past its time and would not stop."""
     schedule_id: int | None
     fire_at: int | None
     unique_key: str | None

@@ -72,6 +72,7 @@ TRANSITIONS = (
     _row("snooze", {State.RUNNING}, State.SCHEDULED, fenced=True),
     _row("release", {State.RUNNING}, State.READY, fenced=True),
     _row("abort", {State.RUNNING}, State.CANCELLED, fenced=True),
+    _row("time_out", {State.RUNNING}, State.RUNNING, fenced=True),
     _row("expire", {State.RUNNING}, State.READY, State.SCHEDULED, State.DEAD),
     _row("cancel", AT_REST, State.CANCELLED),
     _row("ask_cancel", {State.RUNNING}, State.RUNNING),

@@ -4,7 +4,7 @@ Structs, bytes and integers cross it, never a connection or a row; ``now`` is al
 Whoever implements it owes what the docstrings promise, and ``tests/engine`` holds every implementation to it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -20,7 +20,7 @@ from liteq.model.firing import (
     TickOutcome,
     TickRecord,
 )
-from liteq.model.fleet import FileFacts, LaneCount, MetricRow, QueueRecord, WorkerCard, WorkerRecord
+from liteq.model.fleet import Death, FileFacts, LaneCount, MetricRow, QueueRecord, WorkerCard, WorkerRecord
 from liteq.model.job import (
     Attempt,
     Change,
@@ -50,8 +50,8 @@ class Slate(Protocol):
         """Note that nothing runs in the slot."""
         ...
 
-    def beat(self, monotonic_ms: int) -> None:
-        """Note that the worker's loop turns."""
+    def beat(self, monotonic_ms: int, *, done: int = 0, stopping: bool = False) -> None:
+        """Note that the worker's loop turns, how many jobs it has done, and whether it is leaving."""
         ...
 
     def release(self, *, remove: bool) -> None:
@@ -143,14 +143,29 @@ class Engine(Protocol):
         """running -> cancelled, because a cancel was asked. LeaseLost when late, WrongState when none was."""
         ...
 
-    # ---- by an application or a person
+    def time_out(self, *, job_id: int, attempt: int, worker_id: int) -> None:
+        """running -> running, with the verdict that this attempt is past its time and would not stop.
 
-    def cancel(self, job_ids: Sequence[int], *, reason: str, now: int) -> list[int]:
-        """Cancel those at rest, ask those that run; give the ids that either happened to."""
+        LeaseLost when late. It is applied when the job is taken from its worker, so that no second attempt runs beside
+        the first.
+        """
         ...
 
-    def cancels_asked(self, *, worker_id: int) -> list[int]:
-        """Give the ids of the worker's running jobs that were asked to stop."""
+    def lost_claims(self, claims: Sequence[Claim]) -> list[Claim]:
+        """Give those of the claims that are no longer their worker's."""
+        ...
+
+    # ---- by an application or a person
+
+    def cancel(self, job_ids: Sequence[int], *, reason: str, now: int, hard: bool = False) -> list[int]:
+        """Cancel those at rest, ask those that run; give the ids that either happened to.
+
+        ``hard``: one that does not stop is to be stopped with its process. May follow a cancel that was not.
+        """
+        ...
+
+    def cancels_asked(self, *, worker_id: int) -> dict[int, bool]:
+        """Give the ids of the worker's running jobs that were asked to stop, and whether hard."""
         ...
 
     def requeue(self, job_ids: Sequence[int], *, now: int) -> list[int]:
@@ -309,11 +324,15 @@ class Engine(Protocol):
         """Strike a worker that has given everything back."""
         ...
 
-    def expire(self, *, now: int, causes: dict[int, str] | None = None) -> list[Expired]:
-        """Take the jobs of every worker that is proved dead.
+    def expire(
+        self, *, now: int, monotonic: int | None = None, causes: Mapping[int, Death] | None = None
+    ) -> list[Expired]:
+        """Take the jobs of every worker that is proved dead, and with ``monotonic`` of those whose lease ran out.
 
         Jobs that had started are charged a crash: ready at the first, with backoff after, dead at ``max_crashes``.
-        The others go back unharmed. ``causes`` says, by worker id, how it died, where somebody saw it.
+        The others go back unharmed, and so do all where the death charges nobody. A verdict of ``time_out`` is applied
+        instead. ``causes`` says, by worker id, how it died, where somebody saw it end. A dead worker whose supervisor
+        lives is left to it for half a second, and a living one that has a supervisor is never taken from.
         """
         ...
 

@@ -16,17 +16,19 @@ from liteq.model.job import Claim, Report
 from liteq.model.payload import decode, decoder, encode
 from liteq.model.retry import decode_backoff
 from liteq.model.transitions import Outcome
-from liteq.store.engine import Engine
+from liteq.store.engine import Engine, Slate
 from liteq.worker.verdict import MAX_RESULT, describe, trace_of
 
 LONGEST_IDLE_MS = 1_000
+LOOK_FOR_DEAD_MS = 250
 
 
 class ClaimedJob:
     """One job in the caller's hands. Exactly one of its verbs may be called; a late one raises LeaseLost."""
 
-    def __init__(self, claim: Claim, engine: Engine, clock: Clock) -> None:
+    def __init__(self, claim: Claim, engine: Engine, clock: Clock, slate: Slate) -> None:
         self._claim = claim
+        self._slate = slate
         self._engine = engine
         self._clock = clock
         self._started_at = clock.now_ms()
@@ -52,6 +54,10 @@ class ClaimedJob:
     def args(self) -> Any:
         """The arguments as plain JSON values. Raises Undecodable."""
         return decode(self._claim.args, decoder(Any), what="args")
+
+    def beat(self) -> None:
+        """Say that the work goes on: with a lease, whoever neither beats nor claims for so long loses the job."""
+        self._slate.beat(self._clock.monotonic_ms())
 
     def complete(self, result: Any = None) -> None:
         """The work is done."""
@@ -118,6 +124,7 @@ class Claims:
         tasks: Sequence[str],
         limit: int,
         wait: bool,
+        lease_ms: int | None = None,
     ) -> None:
         if limit < 1:
             raise InvalidOption(f"limit must be at least 1, not {limit}")
@@ -129,13 +136,14 @@ class Claims:
         self._limit = limit
         self._wait = wait
         name = f"{socket.gethostname()}:{os.getpid()} claims"
-        card = WorkerCard(name=name, tasks=self._tasks, queues=self._queues, slots=limit)
+        card = WorkerCard(name=name, tasks=self._tasks, queues=self._queues, slots=limit, lease_ms=lease_ms)
         self._slate = engine.register_worker(card, now=clock.now_ms())
         self._watch = engine.watch()
         self._closed = False
         self._waiting: deque[Claim] = deque()
         self._given: dict[int, tuple[ClaimedJob, Claim]] = {}
         self._free = list(range(limit))
+        self._expire_at = 0
 
     def __enter__(self) -> Self:
         return self
@@ -166,7 +174,7 @@ class Claims:
     def _give(self, claim: Claim) -> ClaimedJob:
         slot = self._free.pop()
         self._slate.start(slot, claim.job_id, claim.attempt, self._clock.now_ms())
-        job = ClaimedJob(claim, self._engine, self._clock)
+        job = ClaimedJob(claim, self._engine, self._clock, self._slate)
         self._given[slot] = (job, claim)
         return job
 
@@ -179,9 +187,11 @@ class Claims:
                 self._free.append(slot)
 
     def _claim(self) -> None:
-        now = self._clock.now_ms()
-        self._engine.expire(now=now)
-        self._slate.beat(self._clock.monotonic_ms())
+        now, monotonic = self._clock.now_ms(), self._clock.monotonic_ms()
+        self._slate.beat(monotonic)
+        if monotonic >= self._expire_at:
+            self._expire_at = monotonic + LOOK_FOR_DEAD_MS
+            self._engine.expire(now=now, monotonic=monotonic)
         self._waiting += self._engine.claim(
             worker_id=self._slate.worker_id,
             queues=self._queues,

@@ -47,6 +47,7 @@ class CoroutineSlots:
         self._verdicts: deque[Verdict] = deque()
         self._active: dict[asyncio.Task[None], Run] = {}
         self._leaving = False
+        self._reporting = False
         self._looked_at = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="liteq-coroutines", daemon=True)
@@ -64,6 +65,10 @@ class CoroutineSlots:
         loop = self._loop
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._cancel_all)
+
+    def unreported(self) -> bool:
+        """Tell whether a coroutine has ended that is not reported yet."""
+        return bool(self._verdicts) or self._reporting
 
     def stop_asked(self, run: Run) -> None:
         """Cancel the coroutine of a run that was asked to stop."""
@@ -126,6 +131,7 @@ class CoroutineSlots:
         return True
 
     def _exchange(self, limit: int) -> list[Claim]:
+        self._reporting = True
         verdicts = drain(self._verdicts)
         self._looked_at = self._desk.clock.monotonic_ms()
         try:
@@ -133,6 +139,8 @@ class CoroutineSlots:
         except BaseException:
             self._verdicts.extendleft(reversed(verdicts))
             raise
+        finally:
+            self._reporting = False
 
     async def _burst_over(self, clerk: ThreadPoolExecutor) -> bool:
         if not self._burst:

@@ -12,6 +12,7 @@ from liteq.store.engine import Engine, Slate
 from liteq.worker.verdict import Verdict
 
 RETRIES_WAITED_FOR_MS = 3_600_000
+ENDINGS = ("complete", "retry", "dead_letter", "snooze", "abort", "late")
 
 log = logging.getLogger("liteq.worker")
 
@@ -40,6 +41,8 @@ class Desk:
         self._all_tasks = all_tasks
         self._max_jobs = max_jobs
         self._lock = threading.Lock()
+        self._reserved = 0
+        """How many are being claimed at this moment. They count against the limit, but it is not spent by them."""
 
     def exchange(self, verdicts: Sequence[Verdict], *, tasks: Sequence[str], limit: int) -> list[Claim]:
         """Report the verdicts and claim up to ``limit`` jobs. Whatever fails leaves both undone."""
@@ -52,7 +55,9 @@ class Desk:
                 raise
             self._report_singly(verdicts)
         finally:
-            self._reserve(len(claims) - allowed)
+            with self._lock:
+                self._reserved -= allowed
+                self.counts["claimed"] += len(claims)
         return claims
 
     def _report_and_claim(self, verdicts: Sequence[Verdict], tasks: Sequence[str], limit: int) -> list[Claim]:
@@ -101,19 +106,22 @@ class Desk:
         due = self.engine.next_due()
         return longest if due is None else max(0, min(longest, due - self.clock.now_ms()))
 
+    def done(self) -> int:
+        """Give how many attempts have ended here, in whatever way."""
+        return sum(self.counts[verb] for verb in ENDINGS)
+
     def spent(self) -> bool:
         """Tell whether the worker has claimed as many jobs as it may."""
         return self._max_jobs is not None and self.counts["claimed"] >= self._max_jobs
 
     def _reserve(self, wanted: int) -> int:
-        """Count that so many jobs are about to be claimed, or with a negative number were not after all."""
+        """Give how many of so many jobs may be claimed now, and note that they are about to be."""
         with self._lock:
-            if wanted > 0:
-                if self.stopping:
-                    wanted = 0
-                elif self._max_jobs is not None:
-                    wanted = max(0, min(wanted, self._max_jobs - self.counts["claimed"]))
-            self.counts["claimed"] += wanted
+            if self.stopping:
+                wanted = 0
+            elif self._max_jobs is not None:
+                wanted = max(0, min(wanted, self._max_jobs - self.counts["claimed"] - self._reserved))
+            self._reserved += wanted
         return wanted
 
     def _claim(self, tasks: Sequence[str], limit: int) -> list[Claim]:

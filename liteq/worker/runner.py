@@ -11,7 +11,7 @@ from liteq.registry import Registry
 from liteq.store.engine import Slate
 from liteq.task import Definition
 from liteq.worker.alarm import Alarm
-from liteq.worker.commands import Output, run_command
+from liteq.worker.commands import TERM_GRACE_MS, Output, run_command
 from liteq.worker.records import kept
 from liteq.worker.verdict import NOTHING, Extra, Judge, Verdict
 
@@ -21,11 +21,12 @@ log = logging.getLogger("liteq.worker")
 class Runner:
     """What every slot of a worker shares: the tasks, the slate, the judge."""
 
-    def __init__(self, tasks: Registry, clock: Clock, slate: Slate, judge: Judge) -> None:
+    def __init__(self, tasks: Registry, clock: Clock, slate: Slate, judge: Judge, *, kill_after_ms: int) -> None:
         self.tasks = tasks
         self.clock = clock
         self.slate = slate
         self.judge = judge
+        self.kill_after_ms = kill_after_ms
         self.runs: dict[int, Run] = {}
         """The run in each busy slot."""
 
@@ -36,10 +37,16 @@ class Runner:
         deadline = 0
         if claim.timeout_ms is not None:
             run.deadline_at = now + claim.timeout_ms
-            run.over_at = deadline = self.clock.monotonic_ms() + claim.timeout_ms
+            run.over_at = self.clock.monotonic_ms() + claim.timeout_ms
+            run.hard_at = deadline = run.over_at + self.kill_after_ms + self.extra_ms(claim)
         self.slate.start(slot, claim.job_id, claim.attempt, now, deadline)
         self.runs[slot] = run
         return run, now
+
+    def extra_ms(self, claim: Claim) -> int:
+        """Give what a task's own kind of stopping needs on top: a command's group is first asked, then killed."""
+        definition = self.tasks.get(claim.task)
+        return 2 * TERM_GRACE_MS if definition is not None and definition.kind == "command" else 0
 
     def end(self, slot: int) -> None:
         """Note that the slot is free."""

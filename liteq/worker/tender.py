@@ -7,11 +7,16 @@ from collections.abc import Callable
 from liteq.errors import Busy, DiskFull
 from liteq.worker.bench import Bench
 from liteq.worker.desk import Desk
+from liteq.worker.leash import Leash
+from liteq.worker.limits import Limits
 from liteq.worker.runner import Runner
 
 BUSY_TURN_MS = 50
 IDLE_TURN_MS = 250
 BEAT_EVERY_MS = 1_000
+BEATS_IN_A_LEASE = 4
+FROZEN_MS = 2_000
+"""After so long a pause this process was stopped itself, and knows nothing about others until they have beaten."""
 LOOK_FOR_DEAD_MS = 250
 LOOK_FOR_CANCELS_MS = 250
 TEND_EVERY_MS = 5_000
@@ -31,11 +36,20 @@ class Tender:
         desk: Desk,
         runner: Runner,
         bench: Bench | None,
+        limits: Limits,
         *,
+        lease_ms: int | None,
+        leash: Leash | None,
         retention_ms: int | None,
         stop_coroutine: Callable[..., None] | None,
     ) -> None:
         self._desk = desk
+        self._limits = limits
+        self._lease_ms = lease_ms
+        self._leash = leash
+        self._beat_every_ms = BEAT_EVERY_MS if lease_ms is None else min(BEAT_EVERY_MS, lease_ms // BEATS_IN_A_LEASE)
+        self._beaten_at = desk.clock.monotonic_ms()
+        self._turned_at = self._beaten_at
         self._runner = runner
         self._bench = bench
         self._retention_ms = retention_ms
@@ -67,10 +81,12 @@ class Tender:
         if self._desk.stopping and not self._told:
             self._told = True
             log.info("stopping: running jobs may finish; a second signal gives them back")
-        self._enforce_limits()
+        self._limits.enforce()
+        if self._leash is not None and not self._desk.stopping and self._leash.is_cut():
+            self._leave_orphaned()
         if self._bench is not None:
             self._bench.mind()
-        if self._is_due("beat", BEAT_EVERY_MS):
+        if self._is_due("beat", self._beat_every_ms):
             self._beat()
         if self._runner.runs and self._is_due("cancels", LOOK_FOR_CANCELS_MS):
             self._pass_on_cancels()
@@ -89,28 +105,48 @@ class Tender:
         return True
 
     def _beat(self) -> None:
-        self._desk.slate.beat(self._desk.clock.monotonic_ms())
+        now = self._desk.clock.monotonic_ms()
+        self._desk.slate.beat(now, done=self._desk.done(), stopping=self._desk.stopping)
+        if self._lease_ms is not None and now - self._beaten_at > self._lease_ms:
+            self._find_lost()
+        self._beaten_at = now
         if not self._desk.slate.intact() and not self._desk.stopping:
             log.error("the worker's lock file was removed or replaced; it claims nothing more")
             self._desk.stopping = True
 
-    def _enforce_limits(self) -> None:
-        """Tell tasks in threads that their time is over; they see it by ``ctx.cancelled``."""
-        now = self._desk.clock.monotonic_ms()
-        for run in list(self._runner.runs.values()):
-            if run.over_at is not None and now >= run.over_at:
-                run.timed_out = True
+    def _find_lost(self) -> None:
+        """Tell tasks whose jobs were taken while this process was stopped; they see it by ``ctx.lost``."""
+        runs = list(self._runner.runs.values())
+        lost = {(claim.job_id, claim.attempt) for claim in self._desk.engine.lost_claims([run.claim for run in runs])}
+        for run in runs:
+            if (run.claim.job_id, run.claim.attempt) in lost:
+                log.warning("job %d was taken from this worker, which had no beat", run.claim.job_id)
+                run.lost = True
+                if self._stop_coroutine is not None:
+                    self._stop_coroutine(run)
+
+    def _leave_orphaned(self) -> None:
+        log.error("the supervisor is gone; running jobs may finish, then this worker ends")
+        self._desk.stopping = True
+        if self._bench is not None:
+            self._bench.end()
 
     def _pass_on_cancels(self) -> None:
-        asked = set(self._desk.engine.cancels_asked(worker_id=self._desk.slate.worker_id))
+        asked = self._desk.engine.cancels_asked(worker_id=self._desk.slate.worker_id)
         for run in list(self._runner.runs.values()):
-            if run.claim.job_id in asked and not run.asked_to_stop:
+            hard = asked.get(run.claim.job_id)
+            if hard:
+                self._limits.harden(run)
+            if hard is not None and not run.asked_to_stop:
                 run.asked_to_stop = True
                 if self._stop_coroutine is not None:
                     self._stop_coroutine(run)
 
     def _take_from_dead(self) -> None:
-        for taken in self._desk.engine.expire(now=self._desk.clock.now_ms()):
+        monotonic = self._desk.clock.monotonic_ms()
+        frozen = monotonic - self._turned_at > FROZEN_MS
+        self._turned_at = monotonic
+        for taken in self._desk.engine.expire(now=self._desk.clock.now_ms(), monotonic=None if frozen else monotonic):
             facts = {"job_id": taken.job_id, "attempt": taken.attempt, "charged": taken.charged}
             log.warning("took job %d from a dead worker: %s", taken.job_id, taken.cause, extra=facts)
 

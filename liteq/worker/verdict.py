@@ -92,9 +92,9 @@ class Judge:
     def returned(self, run: Run, definition: Definition, value: Any, started_at: int, extra: "Extra") -> Verdict:
         """Judge an attempt that returned a value."""
         claim = run.claim
-        if run.timed_out and run.saw_stop:
+        if run.timed_out and (run.saw_stop or run.overdue):
             return self.failed(run, definition, TimeLimit(), started_at, extra)
-        if run.asked_to_stop and run.saw_stop:
+        if run.asked_to_stop and (run.saw_stop or run.overdue):
             return self._verdict("abort", claim, Outcome.ABORTED, started_at, extra, error="stopped when asked")
         result, result_error = None, None
         if value is not None:

@@ -23,6 +23,8 @@ from liteq.worker.alarm import Alarm
 from liteq.worker.bench import Bench
 from liteq.worker.coroutines import CoroutineSlots
 from liteq.worker.desk import Desk
+from liteq.worker.leash import Leash
+from liteq.worker.limits import Limits
 from liteq.worker.records import keep_records, leave_records
 from liteq.worker.runner import Runner
 from liteq.worker.scheduling import SchedulerLoop
@@ -32,13 +34,15 @@ from liteq.worker.verdict import Judge
 MAX_SLOTS = 1_000
 LOOK_EVERY_S = 0.1
 COROUTINES_LEAVE_S = 2.0
+SHORTEST_LEASE_MS = 1_000
 
 log = logging.getLogger("liteq.worker")
 
 
 class WorkSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How a worker works. None for ``queues`` means all; ``grace_ms`` is what running jobs get when it has to stop;
-    ``scheduler``: it fires schedules too.
+    ``scheduler``: it fires schedules too. ``lease_ms``: without a beat for so long it counts as hung. ``kill_after_ms``
+    is what a task gets to stop after its time limit; then, if the process is ``owned``, it ends for it.
     """
 
     queues: tuple[str, ...] | None = None
@@ -49,6 +53,16 @@ class WorkSettings(msgspec.Struct, frozen=True, kw_only=True):
     retention_ms: int | None = None
     grace_ms: int = 30_000
     scheduler: bool = True
+    lease_ms: int | None = None
+    kill_after_ms: int = 5_000
+    owned: bool = False
+
+
+def check_lease(lease_ms: int) -> int:
+    """Give the lease back. Raises InvalidOption for one too short to beat within."""
+    if lease_ms < SHORTEST_LEASE_MS:
+        raise InvalidOption(f"a lease must last at least {SHORTEST_LEASE_MS / 1000:g} s, not {lease_ms / 1000:g} s")
+    return lease_ms
 
 
 class WorkResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +87,7 @@ class Worker:
         clock: Clock,
         settings: WorkSettings,
         default_retry: Retry = DEFAULT_RETRY,
+        leash: Leash | None = None,
     ) -> None:
         if not 1 <= settings.threads <= MAX_SLOTS or not 1 <= settings.coroutines <= MAX_SLOTS:
             raise InvalidOption(f"threads and coroutines must be from 1 to {MAX_SLOTS}")
@@ -81,6 +96,9 @@ class Worker:
         self._clock = clock
         self._settings = settings
         self._judge = Judge(clock, default_retry)
+        self._leash = leash
+        self.left_running = 0
+        """How many tasks were still in their threads when the worker had to leave."""
         self._desk: Desk | None = None
         self._wishes = 0
         self._leave_at: int | None = None
@@ -161,7 +179,7 @@ class Worker:
             all_tasks=self._card().tasks,
             max_jobs=settings.max_jobs,
         )
-        runner = Runner(self._tasks, self._clock, slate, self._judge)
+        runner = Runner(self._tasks, self._clock, slate, self._judge, kill_after_ms=settings.kill_after_ms)
         self._watch = watch = self._engine.watch()
         self._desk = desk
         self._bench = bench = Bench(
@@ -178,6 +196,9 @@ class Worker:
             desk,
             runner,
             bench,
+            self._limits(desk, runner, bench, coroutines),
+            lease_ms=settings.lease_ms,
+            leash=self._leash,
             retention_ms=settings.retention_ms,
             stop_coroutine=None if coroutines is None else coroutines.stop_asked,
         )
@@ -190,6 +211,8 @@ class Worker:
         if coroutines is not None:
             coroutines.start()
         self._ready.set()
+        if self._leash is not None:
+            self._leash.hello(slate.worker_id)
         try:
             self._serve(bench, coroutines)
         finally:
@@ -202,6 +225,25 @@ class Worker:
         if error is not None:
             raise error
         return _result(desk)
+
+    def _limits(self, desk: Desk, runner: Runner, bench: Bench, coroutines: CoroutineSlots | None) -> Limits:
+        return Limits(
+            desk,
+            runner,
+            bench,
+            grace_ms=self._settings.grace_ms,
+            owned=self._settings.owned,
+            unreported=bool if coroutines is None else coroutines.unreported,
+        )
+
+    @property
+    def why(self) -> str:
+        """Why the worker left: "stopped" by a signal, "max_jobs", "burst", or "" for trouble of its own."""
+        if self._wishes:
+            return "stopped"
+        if self._desk is not None and self._desk.spent():
+            return "max_jobs"
+        return "burst" if self._settings.burst and self._desk is not None and not self._desk.stopping else ""
 
     def _serve(self, bench: Bench, coroutines: CoroutineSlots | None) -> None:
         threads = [
@@ -248,6 +290,7 @@ class Worker:
     def _abandon(self, desk: Desk, runner: Runner) -> None:
         """Give back what still runs in threads when the grace is over: a thread cannot be ended from outside."""
         runs = list(runner.runs.values())
+        self.left_running = len(runs)
         for run in runs:
             run.lost = True
         desk.release([run.claim for run in runs], "the worker left before it had ended")
@@ -276,6 +319,8 @@ class Worker:
             tasks=self._names("function", "coroutine", "command"),
             queues=self._settings.queues,
             slots=self._settings.threads,
+            lease_ms=self._settings.lease_ms,
+            supervisor_pid=None if self._leash is None else self._leash.supervisor_pid,
         )
 
     @contextmanager

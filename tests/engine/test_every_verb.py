@@ -59,6 +59,9 @@ VERBS: dict[str, Verb] = {
     "snooze": lambda engine, claim: snooze(engine, claim, run_at=LATER, now=LATER),
     "release": lambda engine, claim: engine.release([claim], reason="shutdown", now=LATER),
     "abort": lambda engine, claim: abort(engine, claim, now=LATER),
+    "time_out": lambda engine, claim: engine.time_out(
+        job_id=claim.job_id, attempt=claim.attempt, worker_id=claim.worker_id
+    ),
     "expire": _expire,
     "cancel": lambda engine, claim: engine.cancel([claim.job_id], reason="unwanted", now=LATER),
     "requeue": lambda engine, claim: engine.requeue([claim.job_id], now=LATER),

@@ -3,6 +3,7 @@
 import pytest
 
 from liteq.errors import LeaseLost
+from liteq.model.fleet import Death
 from liteq.model.job import Claim
 from liteq.model.transitions import Outcome, State
 from liteq.store.engine import Engine, Slate
@@ -52,7 +53,7 @@ def test_started_jobs_are_charged_and_the_others_go_back_unharmed(engine: Engine
     worker.start(1, started.job_id, started.attempt, NOW + 1)
     die(worker)
 
-    expired = engine.expire(now=NOW + 2, causes={worker.worker_id: "signal 9"})
+    expired = engine.expire(now=NOW + 2, causes={worker.worker_id: Death(cause="signal 9")})
 
     assert [(one.job_id, one.state, one.charged) for one in expired] == [
         (started.job_id, State.READY, True),

@@ -166,11 +166,11 @@ def test_a_cancel_asked_of_a_running_job_does_not_end_it(engine: Engine) -> None
 
     found = record(engine, job_id)
     assert (found.state, found.cancel_asked_at, found.owner) == (State.RUNNING, NOW + 1, NOBODY)
-    assert engine.cancels_asked(worker_id=NOBODY) == [job_id]
-    assert engine.cancels_asked(worker_id=1) == []
+    assert engine.cancels_asked(worker_id=NOBODY) == {job_id: False}
+    assert engine.cancels_asked(worker_id=1) == {}
     abort(engine, claim)
     assert state_of(engine, job_id) is State.CANCELLED
-    assert engine.cancels_asked(worker_id=NOBODY) == []
+    assert engine.cancels_asked(worker_id=NOBODY) == {}
 
 
 def test_completion_beats_a_cancel_that_comes_later(engine: Engine) -> None:

@@ -14,8 +14,9 @@ import msgspec
 import pytest
 
 from liteq.errors import Busy, FileMoved, ReadOnly, StorageError, UnsafePath
+from liteq.model.fleet import StartedJob
 from liteq.store.sqlite.sidecar import Sidecar
-from liteq.store.sqlite.slate import LifeLock, Slate, StartedJob, WorkerIdentity
+from liteq.store.sqlite.slate import LifeLock, Slate, WorkerIdentity
 
 PREAMBLE = """
 import os, signal, sys, time

@@ -113,6 +113,7 @@ def cancel(
     tag: options.OneTag = None,
     since: options.Since = None,
     reason: Annotated[str, typer.Option(help="What is noted.")] = "cancelled by hand",
+    hard: Annotated[bool, typer.Option("--hard", help="Stop one that does not listen with its process.")] = False,
     yes: options.Yes = False,
 ) -> None:
     """Cancel jobs: those named, or all live ones that match. Running ones are asked to stop."""
@@ -120,11 +121,11 @@ def cancel(
     wanted = options.filters_of(liteq, state=state, queue=queue, task=task, tag=tag, since=since)
     _check_choice(job_ids, wanted)
     if job_ids:
-        _end(context, "cancelled", options.each(job_ids, lambda job_id: liteq.cancel(job_id, reason=reason)))
+        _end(context, "cancelled", options.each(job_ids, lambda job_id: liteq.cancel(job_id, reason=reason, hard=hard)))
         return
     live = _within(wanted, *(state.word for state in LIVE))
     options.agreed(f"Cancel {_matching(liteq, live)}?", yes=yes)
-    _end(context, "cancelled", (liteq.cancel(reason=reason, **live), 0))
+    _end(context, "cancelled", (liteq.cancel(reason=reason, hard=hard, **live), 0))
 
 
 @app.command()

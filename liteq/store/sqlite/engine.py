@@ -37,6 +37,7 @@ class SqliteEngine(Enqueueing, Claiming, Reporting, Handling, Scheduling, Asking
             busy_timeout_ms=busy_timeout_ms,
         )
         self.lives: dict[int, LifeLock] = {}
+        self.seen_dead: dict[int, int] = {}
         self.pruned_up_to = 0
 
     def transaction(self) -> AbstractContextManager[None]:

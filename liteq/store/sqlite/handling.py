@@ -14,18 +14,18 @@ class Handling:
 
     file: JobFile
 
-    def cancel(self, job_ids: Sequence[int], *, reason: str, now: int) -> list[int]:
+    def cancel(self, job_ids: Sequence[int], *, reason: str, now: int, hard: bool = False) -> list[int]:
         values = {"job_ids": id_list(job_ids), "reason": reason, "now": now}
         with self.file.writer.transaction():
             connection = self.file.writer.connection
             gone = connection.rows("cancel", values)
             for _job_id, queue, task in gone:
                 metering.add(connection, queue, task, now=now, cancelled=1)
-            asked = connection.rows("ask_cancel", values)
+            asked = connection.rows("ask_cancel", values | {"hard": int(hard)})
         return sorted(row[0] for row in gone + asked)
 
-    def cancels_asked(self, *, worker_id: int) -> list[int]:
-        return [row[0] for row in self.file.read("cancels_asked", {"worker_id": worker_id})]
+    def cancels_asked(self, *, worker_id: int) -> dict[int, bool]:
+        return {row[0]: bool(row[1]) for row in self.file.read("cancels_asked", {"worker_id": worker_id})}
 
     def requeue(self, job_ids: Sequence[int], *, now: int) -> list[int]:
         with self.file.all_or_none():

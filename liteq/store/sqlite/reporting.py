@@ -56,6 +56,15 @@ class Reporting:
             cancel_as_asked(connection, [claim.job_id for claim in kept], now=now)
         return [claim for claim in claims if (claim.job_id, claim.attempt) not in back]
 
+    def time_out(self, *, job_id: int, attempt: int, worker_id: int) -> None:
+        values = {"job_id": job_id, "attempt": attempt, "worker_id": worker_id}
+        with self.file.writer.transaction():
+            if not self.file.writer.connection.rows("time_out", values):
+                raise LeaseLost(f"job {job_id} is no longer worker {worker_id}'s (attempt {attempt})")
+
+    def lost_claims(self, claims: Sequence[Claim]) -> list[Claim]:
+        return [claim for claim in claims if not self.file.read("still_claimed", fence(claim))]
+
     def _move(self, verb: str, claim: Claim, report: Report, moment: int, /, **values: Any) -> None:
         with self.file.writer.transaction():
             connection = self.file.writer.connection

@@ -8,14 +8,15 @@ from pathlib import Path
 import msgspec
 
 from liteq.clock import SystemClock
+from liteq.model.fleet import StartedJob
 from liteq.store.sqlite.descriptor import Descriptor
 from liteq.store.sqlite.platform import boot_id, pid_namespace, process_start, storage_error
 
 _CLOCK = SystemClock()
 
 _MAGIC, _VERSION = b"lqsl", 1
-_HEADER = struct.Struct("<4sIqq")  # magic, version, pid, beat
-_BEAT = struct.Struct("<q")
+_HEADER = struct.Struct("<4sIqqqq")  # magic, version, pid, beat, done, stopping
+_BEAT = struct.Struct("<qqq")
 _BEAT_AT = _HEADER.size - _BEAT.size
 _SLOT = struct.Struct("<qqqq")  # job_id (0: empty), attempt, started_at, deadline
 _FIRST_SLOT_AT = 64
@@ -25,21 +26,14 @@ _FIRST_SIZE = 4_096
 _LONGEST_SLATE = 1 << 20
 
 
-class StartedJob(msgspec.Struct, frozen=True):
-    """A job that a worker has begun; ``deadline`` is in monotonic milliseconds, 0 for none."""
-
-    job_id: int
-    attempt: int
-    started_at: int
-    deadline: int
-
-
 class Slate(msgspec.Struct, frozen=True):
     """What a worker last wrote about itself; ``beat`` is in monotonic milliseconds."""
 
     pid: int
     beat: int
     started: tuple[StartedJob, ...]
+    done: int = 0
+    stopping: bool = False
 
 
 class WorkerIdentity(msgspec.Struct, frozen=True):
@@ -61,7 +55,7 @@ class LifeLock:
         self.ino = file.ino
         self._file = file
         self._path = path
-        header = _HEADER.pack(_MAGIC, _VERSION, os.getpid(), _CLOCK.monotonic_ms())
+        header = _HEADER.pack(_MAGIC, _VERSION, os.getpid(), _CLOCK.monotonic_ms(), 0, 0)
         self._write(header.ljust(_FIRST_SIZE, b"\0"), 0)
 
     def identity(self) -> WorkerIdentity:
@@ -70,9 +64,9 @@ class LifeLock:
         start = process_start(pid) or 0
         return WorkerIdentity(self.worker_id, pid, start, boot_id(), pid_namespace(), self.ino)
 
-    def beat(self, monotonic_ms: int) -> None:
-        """Write down that the worker was well at that time."""
-        self._write(_BEAT.pack(monotonic_ms), _BEAT_AT)
+    def beat(self, monotonic_ms: int, *, done: int = 0, stopping: bool = False) -> None:
+        """Write down that the worker was well at that time, how many jobs it has done, and whether it is leaving."""
+        self._write(_BEAT.pack(monotonic_ms, done, stopping), _BEAT_AT)
 
     def start(self, slot: int, job_id: int, attempt: int, started_at: int, deadline: int = 0) -> None:
         """Write down that a job begins; from now on a crash counts for it. ``deadline`` in monotonic ms."""
@@ -127,10 +121,10 @@ def _stable_content(fd: int) -> bytes:
 def _slate_in(content: bytes) -> Slate | None:
     if len(content) < _FIRST_SLOT_AT or not content.startswith(_MAGIC):
         return None
-    _, version, pid, beat = _HEADER.unpack_from(content)
+    _, version, pid, beat, done, stopping = _HEADER.unpack_from(content)
     if version != _VERSION:
         return None
     whole = (len(content) - _FIRST_SLOT_AT) // _SLOT.size * _SLOT.size
     slots = _SLOT.iter_unpack(content[_FIRST_SLOT_AT : _FIRST_SLOT_AT + whole])
     started = (StartedJob(*slot) for slot in slots if slot[0] > 0)
-    return Slate(pid, beat, tuple(started))
+    return Slate(pid, beat, tuple(started), done, bool(stopping))

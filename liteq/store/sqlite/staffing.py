@@ -2,11 +2,11 @@
 
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
-from liteq.model.fleet import WorkerCard, WorkerRecord
+from liteq.model.fleet import Death, StartedJob, WorkerCard, WorkerRecord
 from liteq.model.job import Expired
 from liteq.model.retry import decode_backoff
 from liteq.model.transitions import Outcome, State
@@ -14,21 +14,29 @@ from liteq.store.engine import Slate
 from liteq.store.sqlite import metering
 from liteq.store.sqlite.connection import Row
 from liteq.store.sqlite.file import JobFile
-from liteq.store.sqlite.platform import boot_id, pid_namespace
+from liteq.store.sqlite.platform import boot_id, pid_namespace, process_start
 from liteq.store.sqlite.reporting import cancel_as_asked
-from liteq.store.sqlite.slate import LifeLock, StartedJob, WorkerIdentity
+from liteq.store.sqlite.slate import LifeLock, WorkerIdentity
 
 AT_ONCE = 500
+LEFT_TO_SUPERVISOR_MS = 500
+"""For so long others wait for a living supervisor to take a dead worker's jobs: it alone knows the cause."""
+
+UNSEEN = Death(cause="its worker died")
 
 
-class _Loss(msgspec.Struct, frozen=True):
-    """What a dead worker's job is moved to, decided before the write."""
+class _Loss(msgspec.Struct, frozen=True, kw_only=True):
+    """What a lost worker's job is moved to, decided before the write."""
 
     state: State
-    charge: bool
+    outcome: Outcome
     cause: str
-    run_at: int | None
-    started_at: int | None
+    reason: str | None = None
+    run_at: int | None = None
+
+    @property
+    def charge(self) -> bool:
+        return self.outcome in {Outcome.CRASHED, Outcome.HUNG}
 
 
 class Staffing:
@@ -36,6 +44,8 @@ class Staffing:
 
     file: JobFile
     lives: dict[int, LifeLock]
+    seen_dead: dict[int, int]
+    """When each worker was first seen dead that is left to its supervisor."""
 
     def register_worker(self, card: WorkerCard, *, now: int) -> Slate:
         values = {
@@ -47,6 +57,9 @@ class Staffing:
             "tasks": msgspec.json.encode(card.tasks).decode(),
             "queues": None if card.queues is None else msgspec.json.encode(card.queues).decode(),
             "slots": card.slots,
+            "lease_ms": card.lease_ms,
+            "supervisor_pid": card.supervisor_pid,
+            "supervisor_start": None if card.supervisor_pid is None else process_start(card.supervisor_pid),
         }
         life: LifeLock | None = None
         connection = self.file.writer.connection
@@ -77,67 +90,110 @@ class Staffing:
             # With jobs still in its name it may not vanish: its row, slate and free lock let the next worker take them.
             life.release(remove=not owing)
 
-    def expire(self, *, now: int, causes: Mapping[int, str] | None = None) -> list[Expired]:
+    def expire(
+        self, *, now: int, monotonic: int | None = None, causes: Mapping[int, Death] | None = None
+    ) -> list[Expired]:
         known = causes or {}
         taken: list[Expired] = []
         for row in self.file.read("worker_identities"):
-            identity = WorkerIdentity(*row)
-            if self.file.sidecar.is_dead(identity):
-                cause = known.get(identity.worker_id, "its worker died")
-                taken += self._bury(identity, cause, now)
+            *who, lease_ms, supervisor_pid, supervisor_start = row
+            identity = WorkerIdentity(*who)
+            death = known.get(identity.worker_id)
+            if death is not None or self.file.sidecar.is_dead(identity):
+                if death is not None or not self._left_to_supervisor(identity, supervisor_pid, supervisor_start, now):
+                    taken += self._bury(identity, death, now)
+            elif lease_ms is not None and supervisor_pid is None and monotonic is not None:
+                taken += self._take_from_hung(identity.worker_id, monotonic - lease_ms, lease_ms, now)
         return taken
 
     def workers(self) -> list[WorkerRecord]:
         return [self._record(row) for row in self.file.read("workers")]
 
-    def _bury(self, identity: WorkerIdentity, cause: str, now: int) -> list[Expired]:
-        slate = self.file.sidecar.read_slate(identity.worker_id)
-        started = {(job.job_id, job.attempt): job for job in slate.started} if slate else {}
-        taken: list[Expired] = []
-        who = {"worker_id": identity.worker_id}
-        while True:
-            with self.file.writer.transaction():
-                connection = self.file.writer.connection
-                jobs = connection.rows("running_of", who | {"limit": AT_ONCE})
-                moved = [self._expire(row, started.get((row[0], row[1])), cause, now) for row in jobs]
-                stopped = cancel_as_asked(connection, [row[0] for row in jobs], now=now)
-                taken += [_as_cancelled(one) if one.job_id in stopped else one for one in moved]
-                if len(jobs) < AT_ONCE:
-                    connection.rows("strike_worker", who)
-                    break
-        self.file.sidecar.forget(identity.worker_id)
+    def _left_to_supervisor(self, identity: WorkerIdentity, pid: int | None, start: int | None, now: int) -> bool:
+        if pid is None or identity.boot_id != boot_id() or identity.pid_namespace != pid_namespace():
+            return False
+        if process_start(pid) != start:
+            return False
+        first = self.seen_dead.setdefault(identity.worker_id, now)
+        return 0 <= now - first < LEFT_TO_SUPERVISOR_MS
+
+    def _bury(self, identity: WorkerIdentity, death: Death | None, now: int) -> list[Expired]:
+        worker_id = identity.worker_id
+        taken = self._take_all(worker_id, death or UNSEEN, now, still=lambda: True)
+        with self.file.writer.transaction():
+            self.file.writer.connection.rows("strike_worker", {"worker_id": worker_id})
+        self.file.sidecar.forget(worker_id)
+        self.seen_dead.pop(worker_id, None)
         return taken
 
-    def _expire(self, row: Row, started: StartedJob | None, cause: str, now: int) -> Expired:
+    def _take_from_hung(self, worker_id: int, latest: int, lease_ms: int, now: int) -> list[Expired]:
+        """Take the jobs of a worker that lives, but has not beaten since. Its row stays: it may go on one day."""
+
+        def silent() -> bool:
+            slate = self.file.sidecar.read_slate(worker_id)
+            return slate is not None and slate.beat < latest
+
+        if not silent() or not self.file.read("running_of", {"worker_id": worker_id, "limit": 1}):
+            return []
+        death = Death(cause=f"its worker hung: no beat for {lease_ms / 1000:g} s", outcome=Outcome.HUNG)
+        return self._take_all(worker_id, death, now, still=silent)
+
+    def _take_all(self, worker_id: int, death: Death, now: int, *, still: Callable[[], bool]) -> list[Expired]:
+        slate = self.file.sidecar.read_slate(worker_id)
+        started = {(job.job_id, job.attempt): job for job in slate.started} if slate else {}
+        taken: list[Expired] = []
+        who = {"worker_id": worker_id}
+        while True:
+            with self.file.writer.transaction():
+                if not still():
+                    return taken
+                connection = self.file.writer.connection
+                if death is UNSEEN and connection.rows("overdue_of", who):
+                    # Whoever has a job past its time ends for that; what ran beside it is no suspect.
+                    death = Death(cause="its worker ended for a job past its time", outcome=Outcome.RELEASED)
+                jobs = connection.rows("running_of", who | {"limit": AT_ONCE})
+                moved = [self._expire(row, started.get((row[0], row[1])), death, now) for row in jobs]
+                stopped = cancel_as_asked(connection, [row[0] for row in jobs], now=now)
+                taken += [_as_cancelled(one) if one.job_id in stopped else one for one in moved]
+            if len(jobs) < AT_ONCE:
+                return taken
+
+    def _expire(self, row: Row, started: StartedJob | None, death: Death, now: int) -> Expired:
         job_id, attempt, worker_id, queue, task, claimed_at, *_ = row
-        loss = _judge(row, started, cause, now)
+        loss = _judge(row, started, death, now)
         connection = self.file.writer.connection
+        overdue = loss.outcome is Outcome.TIMED_OUT
         values = {
             "job_id": job_id,
             "attempt": attempt,
             "worker_id": worker_id,
             "state": int(loss.state),
             "charge": int(loss.charge),
+            "overdue": int(overdue),
             "run_at": loss.run_at,
-            "reason": loss.cause if loss.state is State.DEAD else None,
-            "started_at": loss.started_at,
+            "reason": loss.reason,
+            "started_at": None if started is None or not (loss.charge or overdue) else started.started_at,
             "now": now,
         }
         connection.rows("expire", values)
-        outcome = Outcome.CRASHED if loss.charge else Outcome.RELEASED
-        story = dict.fromkeys(("exit_code", "traceback", "log", "output"))
-        connection.rows(
-            "remember",
-            values
-            | story
-            | {"outcome": outcome.value, "claimed_at": claimed_at, "finished_at": now, "error": loss.cause},
-        )
-        if loss.charge:
-            metering.add(connection, queue, task, now=now, crashed=1, dead=int(loss.state is State.DEAD))
-        return Expired(job_id, attempt, loss.state, loss.charge, loss.cause)
+        story = {
+            "outcome": loss.outcome.value,
+            "claimed_at": claimed_at,
+            "finished_at": now,
+            "exit_code": death.exit_code if loss.charge else None,
+            "error": loss.cause,
+            "traceback": None,
+            "log": None,
+            "output": None,
+        }
+        connection.rows("remember", values | story)
+        if loss.charge or overdue:
+            dead = int(loss.state is State.DEAD)
+            metering.add(connection, queue, task, now=now, crashed=int(loss.charge), failed=int(overdue), dead=dead)
+        return Expired(job_id, attempt, loss.state, loss.charge, loss.reason or loss.cause)
 
     def _record(self, row: Row) -> WorkerRecord:
-        worker_id, name, pid, started_at, tasks, queues, slots, running, *rest = row
+        worker_id, name, pid, started_at, tasks, queues, slots, running, lease_ms, supervisor_pid, *rest = row
         identity = WorkerIdentity(worker_id, pid, *rest)
         slate = self.file.sidecar.read_slate(worker_id)
         return WorkerRecord(
@@ -151,6 +207,12 @@ class Staffing:
             running=running,
             alive=not self.file.sidecar.is_dead(identity),
             beat=slate.beat if slate else None,
+            lease_ms=lease_ms,
+            supervisor_pid=supervisor_pid,
+            here=identity.boot_id == boot_id() and identity.pid_namespace == pid_namespace(),
+            done=slate.done if slate else 0,
+            stopping=slate.stopping if slate else False,
+            started=slate.started if slate else (),
         )
 
 
@@ -158,16 +220,40 @@ def _as_cancelled(expired: Expired) -> Expired:
     return msgspec.structs.replace(expired, state=State.CANCELLED)
 
 
-def _judge(row: Row, started: StartedJob | None, cause: str, now: int) -> _Loss:
-    """Decide where a dead worker's job goes. Only jobs that had started may have been what killed it."""
-    *_, crashes, max_crashes, backoff = row
+def _judge(row: Row, started: StartedJob | None, death: Death, now: int) -> _Loss:
+    """Decide where a lost worker's job goes. Only jobs that had started may have been what killed it."""
+    _, attempt, *_, crashes, max_crashes, failures, max_failures, backoff, asked_at, overdue_attempt = row
+    if overdue_attempt == attempt and asked_at is not None:
+        return _Loss(state=State.READY, outcome=Outcome.ABORTED, cause="stopped with its process, as asked")
+    if overdue_attempt == attempt:
+        return _timed_out(failures + 1, max_failures, backoff, now)
     if started is None:
-        return _Loss(State.READY, charge=False, cause=f"not started when {cause}", run_at=None, started_at=None)
-    if crashes + 1 >= max_crashes:
-        poison = f"poison: it crashed {crashes + 1} workers, the last because {cause}"
-        return _Loss(State.DEAD, charge=True, cause=poison, run_at=None, started_at=started.started_at)
-    if crashes == 0:
-        return _Loss(State.READY, charge=True, cause=cause, run_at=None, started_at=started.started_at)
+        return _Loss(state=State.READY, outcome=Outcome.RELEASED, cause=f"not started when {death.cause}")
+    if not death.charges:
+        return _Loss(state=State.READY, outcome=Outcome.RELEASED, cause=death.cause)
+    return _crashed(crashes + 1, max_crashes, backoff, death, now)
+
+
+def _crashed(crashes: int, max_crashes: int, backoff: bytes | None, death: Death, now: int) -> _Loss:
+    if crashes >= max_crashes:
+        poison = f"poison: it crashed {crashes} workers, the last because {death.cause}"
+        return _Loss(state=State.DEAD, outcome=death.outcome, cause=death.cause, reason=poison)
+    if crashes == 1:
+        return _Loss(state=State.READY, outcome=death.outcome, cause=death.cause)
+    run_at = now + _wait_ms(backoff, crashes)
+    return _Loss(state=State.SCHEDULED, outcome=death.outcome, cause=death.cause, run_at=run_at)
+
+
+def _timed_out(failures: int, max_failures: int, backoff: bytes | None, now: int) -> _Loss:
+    """Apply the verdict that was written while the task was still there: it fails like any other."""
+    cause = "it ran past its time limit and did not stop"
+    if failures >= max_failures:
+        reason = f"failed {failures} of {max_failures} times: {cause}"
+        return _Loss(state=State.DEAD, outcome=Outcome.TIMED_OUT, cause=cause, reason=reason)
+    run_at = now + _wait_ms(backoff, failures)
+    return _Loss(state=State.SCHEDULED, outcome=Outcome.TIMED_OUT, cause=cause, run_at=run_at)
+
+
+def _wait_ms(backoff: bytes | None, times: int) -> int:
     policy = decode_backoff(backoff)
-    wait = policy.spread(policy.delay_ms(crashes + 1), draw=random.random())  # noqa: S311  no secret
-    return _Loss(State.SCHEDULED, charge=True, cause=cause, run_at=now + wait, started_at=started.started_at)
+    return policy.spread(policy.delay_ms(times), draw=random.random())  # noqa: S311  no secret

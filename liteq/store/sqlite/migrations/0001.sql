@@ -20,6 +20,8 @@ CREATE TABLE liteq_job (
     started_at      INTEGER,
     finished_at     INTEGER,
     cancel_asked_at INTEGER,
+    cancel_hard     INTEGER NOT NULL DEFAULT 0,
+    overdue_attempt INTEGER,
     parents_left    INTEGER NOT NULL DEFAULT 0,
     children        INTEGER NOT NULL DEFAULT 0,
     batch_id        INTEGER,
@@ -80,17 +82,20 @@ CREATE TABLE liteq_queue (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE liteq_worker (
-    id            INTEGER PRIMARY KEY AUTOINCREMENT,
-    name          TEXT NOT NULL,
-    pid           INTEGER NOT NULL,
-    pid_start     INTEGER,
-    boot_id       TEXT NOT NULL,
-    pid_namespace INTEGER NOT NULL,
-    life_ino      INTEGER NOT NULL,
-    started_at    INTEGER NOT NULL,
-    tasks         TEXT NOT NULL,
-    queues        TEXT,
-    slots         INTEGER NOT NULL
+    id               INTEGER PRIMARY KEY AUTOINCREMENT,
+    name             TEXT NOT NULL,
+    pid              INTEGER NOT NULL,
+    pid_start        INTEGER,
+    boot_id          TEXT NOT NULL,
+    pid_namespace    INTEGER NOT NULL,
+    life_ino         INTEGER NOT NULL,
+    started_at       INTEGER NOT NULL,
+    tasks            TEXT NOT NULL,
+    queues           TEXT,
+    slots            INTEGER NOT NULL,
+    lease_ms         INTEGER,
+    supervisor_pid   INTEGER,
+    supervisor_start INTEGER
 ) STRICT;
 
 CREATE TABLE liteq_metric (

@@ -184,6 +184,24 @@ WHERE id = :job_id
   AND cancel_asked_at IS NOT NULL
 RETURNING id;
 
+-- name: overdue_of
+SELECT id
+FROM liteq_job
+WHERE state = @running
+  AND owner = :worker_id
+  AND overdue_attempt = attempt
+LIMIT 1;
+
+-- name: time_out
+-- running -> running, with the verdict that this attempt ran past its time. It is applied when its worker is gone.
+UPDATE liteq_job
+SET overdue_attempt = attempt
+WHERE id = :job_id
+  AND attempt = :attempt
+  AND owner = :worker_id
+  AND state = @running
+RETURNING id;
+
 -- name: still_claimed
 -- Whether a claim is still the job's own: tells a late report from one that came in the wrong state.
 SELECT 1
@@ -194,7 +212,8 @@ WHERE id = :job_id
   AND state = @running;
 
 -- name: running_of
-SELECT id, attempt, owner, queue, task, claimed_at, crashes, max_crashes, backoff
+SELECT id, attempt, owner, queue, task, claimed_at, crashes, max_crashes, failures, max_failures, backoff,
+       cancel_asked_at, overdue_attempt
 FROM liteq_job
 WHERE state = @running
   AND owner = :worker_id
@@ -206,11 +225,12 @@ LIMIT :limit;
 UPDATE liteq_job
 SET state       = :state,
     crashes     = crashes + :charge,
+    failures    = failures + :overdue,
     run_at      = coalesce(:run_at, run_at),
     reason      = coalesce(:reason, reason),
     started_at  = coalesce(:started_at, started_at),
     finished_at = iif(:state = @dead, :now, NULL),
-    claimed_at  = iif(:charge, claimed_at, NULL),
+    claimed_at  = iif(:charge OR :overdue, claimed_at, NULL),
     owner       = NULL,
     unique_slot = iif(:state = @dead AND unique_scope <= 2, NULL, unique_slot)
 WHERE id = :job_id
@@ -234,10 +254,11 @@ RETURNING id, queue, task;
 -- running -> running, asked to stop.
 UPDATE liteq_job
 SET cancel_asked_at = :now,
+    cancel_hard     = :hard,
     reason          = :reason
 WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND state = @running
-  AND cancel_asked_at IS NULL
+  AND (cancel_asked_at IS NULL OR :hard > cancel_hard)
 RETURNING id;
 
 -- name: cancel_as_asked
@@ -252,7 +273,7 @@ WHERE id IN (SELECT value FROM json_each(:job_ids))
 RETURNING id, queue, task;
 
 -- name: cancels_asked
-SELECT id
+SELECT id, cancel_hard
 FROM liteq_job
 WHERE state = @running
   AND owner = :worker_id

@@ -1,8 +1,10 @@
 -- name: register_worker
 INSERT INTO liteq_worker
-    (name, pid, boot_id, pid_namespace, life_ino, started_at, tasks, queues, slots)
+    (name, pid, boot_id, pid_namespace, life_ino, started_at, tasks, queues, slots, lease_ms, supervisor_pid,
+     supervisor_start)
 VALUES
-    (:name, :pid, :boot_id, :pid_namespace, 0, :now, :tasks, :queues, :slots)
+    (:name, :pid, :boot_id, :pid_namespace, 0, :now, :tasks, :queues, :slots, :lease_ms, :supervisor_pid,
+     :supervisor_start)
 RETURNING id;
 
 -- name: identify_worker
@@ -19,11 +21,11 @@ RETURNING id;
 -- name: workers
 SELECT id, name, pid, started_at, tasks, queues, slots,
        (SELECT count(*) FROM liteq_job WHERE state = @running AND owner = liteq_worker.id),
-       pid_start, boot_id, pid_namespace, life_ino
+       lease_ms, supervisor_pid, pid_start, boot_id, pid_namespace, life_ino
 FROM liteq_worker
 ORDER BY id;
 
 -- name: worker_identities
-SELECT id, pid, pid_start, boot_id, pid_namespace, life_ino
+SELECT id, pid, pid_start, boot_id, pid_namespace, life_ino, lease_ms, supervisor_pid, supervisor_start
 FROM liteq_worker
 ORDER BY id;
