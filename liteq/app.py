@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from liteq.clock import Clock, SystemClock
 from liteq.command import COMMAND, command_call
-from liteq.errors import InvalidOption
+from liteq.errors import InvalidOption, StorageError
 from liteq.handling import Handling
 from liteq.job import Job, JobContext
 from liteq.model.instants import to_ms
@@ -130,6 +130,7 @@ class Liteq(Handling):
         with self._opening:
             engine, self._engine = self._engine, None
             self._scheduler = None
+            self.schedules.forget_stored()
         if engine is not None:
             engine.close()
 
@@ -179,7 +180,7 @@ class Liteq(Handling):
         """
         ready = self._schedulable(call, name)
         if importing.get() is not None:
-            self.schedules.note(name, schedule, lambda: ready)
+            self.schedules.note(name, schedule, lambda: ready, replace=True)
             return None
         return self.schedules.declare(name, schedule, ready)
 
@@ -217,12 +218,14 @@ class Liteq(Handling):
 
     def _beside(self, schedule: AnySchedule, name: str | None) -> Callable[[D], D]:
         def declare(wanted: D) -> D:
+            given: Any = wanted
             # Read later, like the expression: what its annotations name may not be defined yet.
-            if isinstance(wanted, type):
-                task, make = self.tasks.of_class(wanted).name, lambda: self.call(cast("Payload", wanted()))
+            if isinstance(given, type):
+                task, make = self.tasks.of_class(given).name, lambda: self.call(given())
             else:
-                known = self._task_of(wanted, name)
-                task, make = known.name, known.call
+                task = self._task_of(given, name).name
+                # By its name, where @app.task stands above and says more than is known yet.
+                make = given.call if isinstance(given, Task) else lambda: self.call(task)
             self.schedules.note(name or task, schedule, make)
             return wanted
 
@@ -250,6 +253,8 @@ class Liteq(Handling):
         self.schedules.store_declared()
         engine = self.engine
         with self._opening:
+            if self._engine is not engine:
+                raise StorageError("this app was closed")
             if self._scheduler is None:
                 self._scheduler = Scheduler(engine, self.clock)
             scheduler = self._scheduler

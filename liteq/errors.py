@@ -56,6 +56,10 @@ class InvalidSchedule(LiteqError, ValueError):
     """A schedule that cannot be read or would never fire."""
 
 
+class UnknownTimeZone(InvalidSchedule):
+    """A time zone that this machine's database does not have; another's may."""
+
+
 class BadArguments(LiteqError, TypeError):
     """Arguments that do not fit the task's signature."""
 

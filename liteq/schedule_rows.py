@@ -10,7 +10,7 @@ from liteq.errors import InvalidOption, InvalidSchedule
 from liteq.model.firing import Advance, ScheduleRecord, ScheduleRow, Template, Tick, TickOutcome
 from liteq.model.schedule import AnySchedule, Cron, Every, Manual, decode_schedule
 from liteq.model.schedules import ScheduleWarning
-from liteq.scheduler import release_for
+from liteq.schedule_steps import release_for
 
 MOST_BACKFILLED = 10_000
 
@@ -25,7 +25,10 @@ class Declaration(Struct, frozen=True):
 
 def row_for(found: ScheduleRecord | None, wanted: Declaration, *, declared: bool, now: int) -> ScheduleRow | None:
     """Give the row that the declaration makes of what is stored, None where that says the same already."""
-    template = wanted.template().encode()
+    made = wanted.template()
+    if made.job.unique is not None and wanted.schedule.options.overlap == "cancel_running":
+        raise InvalidOption("overlap='cancel_running' with a unique key would cancel the one job and skip the other")
+    template = made.encode()
     old = None if found is None else _readable(found)
     schedule = wanted.schedule
     if found is not None and old is not None and found.error is None and old.declared() == schedule.declared():
@@ -35,12 +38,17 @@ def row_for(found: ScheduleRecord | None, wanted: Declaration, *, declared: bool
         return _row(found, wanted.name, old, template, declared=declared, next_fire_at=found.next_fire_at)
     bound = _bound(schedule, old, wanted.name, now)
     next_fire_at = bound.next_fire_ms(now)
-    if found is not None and old is not None and _ticks_alike(old, bound):
+    kept = found is not None and found.error is None and old is not None and _ticks_alike(old, bound)
+    if found is not None and kept:
         next_fire_at = found.next_fire_at
+    elif found is not None and found.next_fire_at is not None and old is not None and _same_beat(old, bound):
+        # Other bounds, the same beat: what is due and still within them stays due, what was fired is not fired again.
+        next_fire_at = bound.next_fire_ms(found.next_fire_at - 1)
     elif next_fire_at is None and not isinstance(bound, Manual):
         text = f"schedule {wanted.name!r} has no tick left: {bound.describe()}"
         warnings.warn(text, ScheduleWarning, stacklevel=2)
-    return _row(found, wanted.name, bound, template, declared=declared, next_fire_at=next_fire_at)
+    anew = old is None or not _same_beat(old, bound)
+    return _row(found, wanted.name, bound, template, declared=declared, next_fire_at=next_fire_at, anew=anew)
 
 
 def _row(
@@ -51,6 +59,7 @@ def _row(
     *,
     declared: bool,
     next_fire_at: int | None,
+    anew: bool = False,
 ) -> ScheduleRow:
     return ScheduleRow(
         name=name,
@@ -58,8 +67,10 @@ def _row(
         declared=declared,
         spec=schedule.encode(),
         job=template,
+        anew=anew,
         next_fire_at=next_fire_at,
-        tzdata=release_for(schedule),
+        # A tick that is kept is still the one that the old release had.
+        tzdata=found.tzdata if found is not None and found.next_fire_at == next_fire_at else release_for(schedule),
     )
 
 
@@ -86,30 +97,26 @@ def _ticks_alike(old: AnySchedule, new: AnySchedule) -> bool:
     """Tell whether two values tick at the same instants, whatever becomes of the ticks."""
     bounds = ("start_at", "end_at", "max_runs")
     same_bounds = all(getattr(old.options, name) == getattr(new.options, name) for name in bounds)
-    return same_bounds and replace(old, options=new.options) == new
+    return same_bounds and _same_beat(old, new)
 
 
-def resumed(record: ScheduleRecord, *, catch_up: bool, now: int) -> tuple[Advance, Tick | None]:
-    """Give the step that a resumed schedule takes, and the trace of what it missed while it was paused."""
+def _same_beat(old: AnySchedule, new: AnySchedule) -> bool:
+    return replace(old, options=new.options) == new
+
+
+def resumed(record: ScheduleRecord, *, catch_up: bool, now: int) -> tuple[Advance, Tick] | None:
+    """Give the step past what was missed in the pause and its trace, None where nothing was or all is to be made up."""
     schedule = decode_schedule(record.spec)
-    limit = schedule.options.max_runs
-    spent = limit is not None and record.runs >= limit
-    upcoming = None if spent else schedule.next_fire_ms(now)
-    trace: Tick | None = None
     due_at = record.next_fire_at
-    if due_at is not None and due_at <= now:
-        if catch_up:
-            upcoming = due_at
-        else:
-            missed = schedule.missed(due_at - 1, now, limit=1)
-            trace = Tick(schedule_id=record.id, fire_at=due_at, outcome=TickOutcome.PAUSED, ticks=max(missed.count, 1))
-    elif due_at is None and not isinstance(schedule, Every | Cron):
-        upcoming = None
+    if due_at is None or due_at > now or catch_up:
+        return None
+    missed = schedule.missed(due_at - 1, now, limit=1)
+    trace = Tick(schedule_id=record.id, fire_at=due_at, outcome=TickOutcome.PAUSED, ticks=max(missed.count, 1))
     step = Advance(
         schedule_id=record.id,
         revision=record.revision,
-        expected=record.next_fire_at,
-        next_fire_at=upcoming,
+        expected=due_at,
+        next_fire_at=schedule.next_fire_ms(now),
         tzdata=release_for(schedule),
     )
     return step, trace

@@ -13,36 +13,26 @@ from datetime import datetime
 from msgspec import Struct
 
 from liteq.clock import Clock, to_datetime
-from liteq.errors import LiteqError, StorageError
+from liteq.errors import LiteqError, StorageError, UnknownTimeZone
 from liteq.model.firing import (
-    Advance,
     Buffered,
-    Plan,
     ScheduleRecord,
-    Template,
-    Tick,
     TickOutcome,
     decode_template,
     plan_ticks,
 )
-from liteq.model.job import Enqueued, NewJob
-from liteq.model.schedule import AnySchedule, Cron, Every, decode_schedule
+from liteq.model.job import Enqueued
+from liteq.model.schedule import Cron, decode_schedule
+from liteq.schedule_steps import AT_ONCE, Decision, Prepared, broken, by_jobs, decide, job_of, put_right, trace_of
 from liteq.store.engine import Engine
 from liteq.timezones import tzdata_version
 
-AT_ONCE = 250
 RIVALS_WAIT_MS = 250
 """How long whoever lost a race for ticks looks away, and how often jobs that are waited for are looked at."""
 REST_FACTOR = 10
 LONGEST_REST_MS = 100
 """After a pass that fired something: ticks that lie close together are fired together, for a commit has its price."""
-MOST_BUFFERED = 1_000
 STEP_BACK_MS = 1_000
-FAR_AHEAD_MS = 3 * 3_600_000
-"""A cron schedule that was advanced so far in the future was advanced by a wrong clock."""
-PLAIN_TIME = ""
-"""The release of the time zones that schedules without any are stored with."""
-
 log = logging.getLogger("liteq.scheduler")
 
 
@@ -57,28 +47,6 @@ class FireResult(Struct, frozen=True, kw_only=True):
     duration: float
 
 
-class _Prepared(Struct, frozen=True, kw_only=True):
-    """What is worked out about a due schedule before the lock."""
-
-    record: ScheduleRecord
-    due_at: int
-    schedule: AnySchedule | None = None
-    plan: Plan | None = None
-    jobs: dict[int, NewJob] = {}
-    error: str | None = None
-
-
-class _Decision(Struct, kw_only=True):
-    """What is to be done about a due schedule, provided that it is still ours to do."""
-
-    step: Advance
-    name: str
-    fire: list[tuple[int, NewJob]]
-    traces: list[Tick]
-    cancel: list[int]
-    error: str | None = None
-
-
 class Scheduler:
     """Fires the schedules of one file. Thread-safe: one pass at a time."""
 
@@ -89,25 +57,32 @@ class Scheduler:
         self._seen: int | None = None
         self._lost_race = False
         self._buffering = False
+        self._moved = False
         self._rest_ms = 0
+        self._unknown: set[int] = set()
+        """Schedules in time zones that this machine does not know, told of already."""
 
     def fire_due(self) -> list[FireResult]:
         """Fire everything that is due, and give what was fired and what could not be."""
         with self._lock:
             begun = self._clock.monotonic_ms()
+            self._moved = False
             fired = self._pass()
             took_ms = self._clock.monotonic_ms() - begun
-            self._rest_ms = min(LONGEST_REST_MS, REST_FACTOR * (took_ms + 1)) if fired else 0
+            # Also after ticks that got no job: their traces are commits too.
+            self._rest_ms = min(LONGEST_REST_MS, REST_FACTOR * (took_ms + 1)) if fired or self._moved else 0
             return fired
 
     def _pass(self) -> list[FireResult]:
+        # One reading for all: a clock that is set in the middle must not part what is due from what is decided.
         now = self._clock.now_ms()
         self._mind_clock(now)
-        results = self._fire_buffered()
+        results = self._fire_buffered(now)
         self._lost_race = False
         while due := self._engine.due_schedules(now=now, limit=AT_ONCE):
-            won, fired = self._fire(due)
+            won, fired = self._fire(due, now)
             results += fired
+            self._moved = self._moved or won > 0
             self._lost_race = won < len(due)
             if not won or len(due) < AT_ONCE:
                 break
@@ -136,10 +111,17 @@ class Scheduler:
 
     # Firing
 
-    def _fire(self, due: Sequence[ScheduleRecord]) -> tuple[int, list[FireResult]]:
-        now = self._clock.now_ms()
+    def _fire(self, due: Sequence[ScheduleRecord], now: int) -> tuple[int, list[FireResult]]:
+        prepared = [one for record in due if (one := self._prepare(record, now)) is not None]
+        won, results = 0, list[FireResult]()
+        for few in by_jobs(prepared):
+            more, fired = self._fire_few(few, now)
+            won += more
+            results += fired
+        return won, results
+
+    def _fire_few(self, prepared: Sequence[Prepared], now: int) -> tuple[int, list[FireResult]]:
         begun = self._clock.monotonic_ms()
-        prepared = [self._prepare(record, now) for record in due]
         try:
             with self._engine.transaction():
                 mine = self._win(prepared, now)
@@ -151,88 +133,107 @@ class Scheduler:
         took = (self._clock.monotonic_ms() - begun) / 1000
         return len(mine), _results(mine, answers, took)
 
-    def _fire_singly(self, prepared: Sequence[_Prepared], error: LiteqError, now: int) -> tuple[int, list[FireResult]]:
+    def _fire_singly(self, prepared: Sequence[Prepared], error: LiteqError, now: int) -> tuple[int, list[FireResult]]:
         """One job of many cannot be stored: let the others through, and put its schedule where a person looks."""
         if len(prepared) == 1:
-            broken = _broken(prepared[0].record, prepared[0].due_at, error)
+            aside = broken(prepared[0].record, prepared[0].due_at, error)
             with self._engine.transaction():
-                mine = self._win([broken], now)
+                mine = self._win([aside], now)
+                self._carry_out(mine, now)
             return len(mine), _results(mine, [], 0.0)
         won, results = 0, list[FireResult]()
         for one in prepared:
-            more, fired = self._fire([one.record])
+            more, fired = self._fire_few([one], now)
             won += more
             results += fired
         return won, results
 
-    def _prepare(self, record: ScheduleRecord, now: int) -> _Prepared:
+    def _prepare(self, record: ScheduleRecord, now: int) -> Prepared | None:
         due_at = record.next_fire_at if record.next_fire_at is not None else now
         try:
             schedule, template = decode_schedule(record.spec), decode_template(record.job)
             plan = plan_ticks(schedule, due_at=due_at, now=now)
-            jobs = {tick: _job(record, schedule, template, tick, now) for tick in plan.fire}
+            jobs = {tick: job_of(record, schedule, template, tick, now) for tick in plan.fire}
+        except UnknownTimeZone as error:
+            # Others may know the zone: nothing is wrong with the schedule, it is not ours to put aside.
+            if record.id not in self._unknown:
+                self._unknown.add(record.id)
+                log.error("schedule %r cannot be fired by this process: %s", record.name, error)  # noqa: TRY400
+            return None
         except Exception as error:  # noqa: BLE001  whatever is wrong with one schedule, the others must fire
-            return _broken(record, due_at, error)
-        return _Prepared(record=record, due_at=due_at, schedule=schedule, plan=plan, jobs=jobs)
+            return broken(record, due_at, error)
+        return Prepared(record=record, due_at=due_at, schedule=schedule, plan=plan, jobs=jobs)
 
-    def _win(self, prepared: Sequence[_Prepared], now: int) -> list[_Decision]:
+    def _win(self, prepared: Sequence[Prepared], now: int) -> list[Decision]:
         """Decide under the lock, and give the decisions whose ticks are this process's to fire."""
         jealous = [one.record.id for one in prepared if one.schedule and one.schedule.options.overlap != "allow"]
         live = self._engine.live_jobs_of(jealous) if jealous else {}
         waiting: dict[int, int] = {}
         if any(one.schedule and one.schedule.options.overlap.startswith("buffer") for one in prepared):
-            waiting = {tick.schedule_id: tick.waiting for tick in self._engine.buffered_ticks(limit=2**31)}
-        decisions = [_decide(one, live.get(one.record.id, []), waiting.get(one.record.id, 0)) for one in prepared]
+            waiting = {tick.schedule_id: tick.waiting for tick in self._engine.buffered_ticks()}
+        decisions = [decide(one, live.get(one.record.id, []), waiting.get(one.record.id, 0)) for one in prepared]
         won = self._engine.advance_schedules([decision.step for decision in decisions], now=now)
         return [decision for decision in decisions if decision.step.schedule_id in won]
 
-    def _carry_out(self, mine: Sequence[_Decision], now: int) -> list[Enqueued]:
+    def _carry_out(self, mine: Sequence[Decision], now: int) -> list[Enqueued]:
         cancelled = [job_id for decision in mine for job_id in decision.cancel]
         if cancelled:
             self._engine.cancel(cancelled, reason="a later tick of its schedule replaced it", now=now)
         shots = [(decision.step.schedule_id, tick, job) for decision in mine for tick, job in decision.fire]
         answers = self._engine.enqueue([job for *_, job in shots], now=now) if shots else []
         traces = [trace for decision in mine for trace in decision.traces]
-        traces += [_trace(who, tick, answer, now) for (who, tick, _), answer in zip(shots, answers, strict=True)]
+        traces += [trace_of(who, tick, answer, now) for (who, tick, _), answer in zip(shots, answers, strict=True)]
         self._engine.record_ticks(traces, now=now)
         self._buffering = self._buffering or any(trace.outcome is TickOutcome.BUFFERED for trace in traces)
         return answers
 
     # Ticks that waited for an earlier job
 
-    def _fire_buffered(self) -> list[FireResult]:
+    def _fire_buffered(self, now: int) -> list[FireResult]:
         """Fire the oldest buffered tick of each schedule that has no live job any more."""
-        waiting = self._engine.buffered_ticks(limit=AT_ONCE)
-        self._buffering = bool(waiting)
-        if not waiting:
-            return []
-        records = {record.id: record for record in self._engine.schedules_by_id([one.schedule_id for one in waiting])}
-        live = self._engine.live_jobs_of(list(records))
         results: list[FireResult] = []
-        for tick in waiting:
-            record = records.get(tick.schedule_id)
-            if record is not None and record.paused_at is None and tick.schedule_id not in live:
-                results += self._fire_one_buffered(record, tick)
+        while freed := self._engine.freed_ticks(limit=AT_ONCE):
+            fired = self._fire_freed(freed, now)
+            results += fired
+            if not fired or len(freed) < AT_ONCE:
+                break
+        self._buffering = bool(self._engine.buffered_ticks())
         return results
 
-    def _fire_one_buffered(self, record: ScheduleRecord, tick: Buffered) -> list[FireResult]:
-        now = self._clock.now_ms()
+    def _fire_freed(self, freed: Sequence[Buffered], now: int) -> list[FireResult]:
         begun = self._clock.monotonic_ms()
         try:
-            job = decode_template(record.job).job_at(now, schedule_id=record.id, fire_at=tick.fire_at)
+            with self._engine.transaction():
+                mine = self._still_freed(freed)
+                jobs = [
+                    decode_template(record.job).job_at(now, schedule_id=record.id, fire_at=tick.fire_at)
+                    for tick, record in mine
+                ]
+                answers = self._engine.enqueue(jobs, now=now) if jobs else []
+                for (tick, _), answer in zip(mine, answers, strict=True):
+                    outcome = trace_of(tick.schedule_id, tick.fire_at, answer, now).outcome
+                    self._engine.settle_tick(tick, outcome, job_id=answer.job_id, now=now)
+        except StorageError:
+            raise
         except LiteqError as error:
-            self._engine.settle_tick(tick, TickOutcome.FAILED, job_id=None, now=now)
-            return [_result(record.name, tick.fire_at, None, str(error), 0.0)]
-        with self._engine.transaction():
-            first = {one.tick_id for one in self._engine.buffered_ticks(limit=2**31)}
-            if tick.tick_id not in first or self._engine.live_jobs_of([record.id]):
-                # Another process was quicker.
-                return []
-            answer = self._engine.enqueue([job], now=now)[0]
-            outcome = _trace(record.id, tick.fire_at, answer, now).outcome
-            self._engine.settle_tick(tick, outcome, job_id=answer.job_id, now=now)
+            return self._fire_freed_singly(freed, error, now)
         took = (self._clock.monotonic_ms() - begun) / 1000
-        return [_result(record.name, tick.fire_at, answer.job_id, None, took)]
+        pairs = zip(mine, answers, strict=True)
+        return [_result(record.name, tick.fire_at, one.job_id, None, took) for (tick, record), one in pairs]
+
+    def _fire_freed_singly(self, freed: Sequence[Buffered], error: LiteqError, now: int) -> list[FireResult]:
+        if len(freed) > 1:
+            return [result for tick in freed for result in self._fire_freed([tick], now)]
+        (tick,) = freed
+        self._engine.settle_tick(tick, TickOutcome.FAILED, job_id=None, now=now)
+        names = [record.name for record in self._engine.schedules_by_id([tick.schedule_id])]
+        return [_result(name, tick.fire_at, None, str(error), 0.0) for name in names]
+
+    def _still_freed(self, freed: Sequence[Buffered]) -> list[tuple[Buffered, ScheduleRecord]]:
+        """Ask again under the lock: schedules may have been paused, changed or fired by another meanwhile."""
+        again = {tick.tick_id for tick in self._engine.freed_ticks(limit=AT_ONCE)}
+        records = {one.id: one for one in self._engine.schedules_by_id([tick.schedule_id for tick in freed])}
+        return [(tick, records[tick.schedule_id]) for tick in freed if tick.tick_id in again]
 
     # Clocks
 
@@ -240,142 +241,29 @@ class Scheduler:
         """Put schedules right that were advanced by another clock or other time zones than are in force now."""
         first = self._seen is None
         stepped_back = self._seen is not None and now < self._seen - STEP_BACK_MS
-        self._seen = now
         if stepped_back:
             log.warning("the clock was set back; intervals start anew from here")
         if first or stepped_back:
             self._put_right(now)
+        # Only now: a pass that could not write must try it again.
+        self._seen = now
 
     def _put_right(self, now: int) -> None:
         release = tzdata_version()
         misplaced = self._engine.misplaced_schedules(latest=now + STEP_BACK_MS, tzdata=release)
-        steps = [step for record in misplaced if (step := _put_right(record, release, now)) is not None]
+        steps = [step for record in misplaced if (step := put_right(record, release, now)) is not None]
         for first in range(0, len(steps), AT_ONCE):
             moved = self._engine.advance_schedules(steps[first : first + AT_ONCE], now=now)
             log.info("the next ticks of %d schedules were computed anew", len(moved))
 
 
-def release_for(schedule: AnySchedule) -> str:
-    """Give the release of the time zones that the schedule's next tick depends on."""
-    return tzdata_version() if isinstance(schedule, Cron) and schedule.timezone != "UTC" else PLAIN_TIME
-
-
-def _broken(record: ScheduleRecord, due_at: int, error: Exception) -> _Prepared:
-    log.error("schedule %r cannot fire: %s", record.name, error, extra={"schedule": record.name})
-    return _Prepared(record=record, due_at=due_at, error=f"{type(error).__name__}: {error}"[:1000])
-
-
-def _job(record: ScheduleRecord, schedule: AnySchedule, template: Template, tick: int, now: int) -> NewJob:
-    late_or_jittered = max(now, tick + schedule.jitter_ms(record.name, tick))
-    return template.job_at(late_or_jittered, schedule_id=record.id, fire_at=tick)
-
-
-def _decide(one: _Prepared, live: list[int], waiting: int) -> _Decision:
-    record = one.record
-    if one.schedule is None or one.plan is None:
-        step = _step(record, None, error=one.error)
-        failed = Tick(schedule_id=record.id, fire_at=one.due_at, outcome=TickOutcome.FAILED)
-        return _Decision(step=step, name=record.name, fire=[], traces=[failed], cancel=[], error=one.error)
-    options = one.schedule.options
-    chosen: list[int] = []
-    traces = [Tick(schedule_id=record.id, fire_at=at, outcome=why, ticks=n) for at, why, n in one.plan.skip]
-    runs = record.runs
-    for tick in one.plan.fire:
-        busy = bool(live or waiting or chosen)
-        is_last = tick == one.plan.fire[-1]
-        outcome = _outcome(one.schedule, runs=runs, busy=busy, waiting=waiting, is_last=is_last)
-        if outcome is TickOutcome.FIRED:
-            chosen.append(tick)
-        else:
-            traces.append(Tick(schedule_id=record.id, fire_at=tick, outcome=outcome))
-        if outcome in {TickOutcome.FIRED, TickOutcome.BUFFERED}:
-            runs += 1
-        waiting += outcome is TickOutcome.BUFFERED
-    spent = options.max_runs is not None and runs >= options.max_runs
-    step = _step(
-        record,
-        None if spent else one.plan.next_fire_at,
-        release=release_for(one.schedule),
-        runs=runs - record.runs,
-    )
-    fire = [(tick, one.jobs[tick]) for tick in chosen]
-    cancel = live if chosen and options.overlap == "cancel_running" else []
-    return _Decision(step=step, name=record.name, fire=fire, traces=traces, cancel=cancel)
-
-
-def _outcome(schedule: AnySchedule, *, runs: int, busy: bool, waiting: int, is_last: bool) -> TickOutcome:
-    """Give what becomes of one tick, by the count of runs and what is to happen when an earlier job is live."""
-    options = schedule.options
-    if options.max_runs is not None and runs >= options.max_runs:
-        return TickOutcome.MAX_RUNS
-    if options.overlap == "cancel_running":
-        return TickOutcome.FIRED if is_last else TickOutcome.OVERLAP
-    if not busy or options.overlap == "allow":
-        return TickOutcome.FIRED
-    room = {"skip": 0, "buffer_one": 1, "buffer_all": MOST_BUFFERED}[options.overlap]
-    return TickOutcome.BUFFERED if waiting < room else TickOutcome.OVERLAP
-
-
-def _step(
-    record: ScheduleRecord,
-    next_fire_at: int | None,
-    *,
-    release: str | None = None,
-    runs: int = 0,
-    spec: bytes | None = None,
-    error: str | None = None,
-) -> Advance:
-    return Advance(
-        schedule_id=record.id,
-        revision=record.revision,
-        expected=record.next_fire_at,
-        next_fire_at=next_fire_at,
-        tzdata=record.tzdata if release is None else release,
-        runs=runs,
-        spec=spec,
-        error=error,
-    )
-
-
-def _put_right(record: ScheduleRecord, release: str, now: int) -> Advance | None:
-    """Give the step that places a schedule by today's clock and rules, None where it stands right as it is."""
-    try:
-        schedule = decode_schedule(record.spec)
-        if isinstance(schedule, Cron):
-            moved = record.advanced_at > now + FAR_AHEAD_MS
-            if not moved and record.tzdata in {PLAIN_TIME, release}:
-                return None
-            # Ticks up to the last advance are dealt with: a clock that was set back a little fires none twice.
-            tick = schedule.next_fire_ms(now if moved else record.advanced_at)
-        elif isinstance(schedule, Every) and record.advanced_at > now:
-            schedule = schedule.reanchored(now)
-            tick = schedule.next_fire_ms(now)
-        else:
-            return None
-    except LiteqError as error:
-        return _step(record, None, release=release, error=f"{type(error).__name__}: {error}"[:1000])
-    limit = schedule.options.max_runs
-    if limit is not None and record.runs >= limit:
-        tick = None
-    return _step(record, tick, release=release_for(schedule), spec=schedule.encode())
-
-
-def _trace(schedule_id: int, tick: int, answer: Enqueued, now: int) -> Tick:
-    fired = answer.answer == "new"
-    return Tick(
-        schedule_id=schedule_id,
-        fire_at=tick,
-        outcome=TickOutcome.FIRED if fired else TickOutcome.UNIQUE,
-        job_id=answer.job_id,
-        late_ms=max(0, now - tick) if fired else 0,
-    )
-
-
-def _results(mine: Sequence[_Decision], answers: Sequence[Enqueued], took: float) -> list[FireResult]:
+def _results(mine: Sequence[Decision], answers: Sequence[Enqueued], took: float) -> list[FireResult]:
     left = iter(answers)
     results: list[FireResult] = []
     for decision in mine:
-        results += [_result(decision.name, tick, next(left).job_id, None, took) for tick, _ in decision.fire]
+        made = [(tick, next(left)) for tick, _ in decision.fire]
+        # Where the unique key was held, the tick was skipped, and its trace says so.
+        results += [_result(decision.name, tick, one.job_id, None, took) for tick, one in made if one.answer == "new"]
         if decision.error is not None:
             results.append(_result(decision.name, decision.traces[0].fire_at, None, decision.error, took))
     return results

@@ -11,6 +11,7 @@ from liteq.errors import InvalidName, InvalidOption, ScheduleNotFound, WrongStat
 from liteq.job import Job
 from liteq.model.firing import (
     ScheduleRecord,
+    ScheduleRow,
     Template,
     Tick,
     TickOutcome,
@@ -132,14 +133,25 @@ class Schedules:
 
     # Declaring and adding
 
-    def note(self, name: str, schedule: AnySchedule, call: Callable[[], Call[Any]]) -> None:
-        """Remember a declaration; ``store_declared`` stores it. Raises InvalidName when the name is taken here."""
+    def note(self, name: str, schedule: AnySchedule, call: Callable[[], Call[Any]], *, replace: bool = False) -> None:
+        """Remember a declaration; ``store_declared`` stores it.
+
+        Unless it is to ``replace`` an earlier one, raises InvalidName when the name is taken here.
+        """
         known = self._declared.get(check_name(name, what="schedule"))
         declared = _checked(schedule).declared()
-        if known is not None and known.schedule.declared() != declared:
+        if (
+            known is not None
+            and not replace
+            and (known.schedule.declared() != declared or known.template() != self._template_of(call()))
+        ):
             raise InvalidName(f"two schedules would be called {name!r}; give one of them another name")
         self._declared[name] = Declaration(name, schedule, lambda: self._template_of(call()))
         self._unstored.add(name)
+
+    def forget_stored(self) -> None:
+        """The file was closed; the one that is opened next may be another."""
+        self._unstored = set(self._declared)
 
     def declare(self, name: str, schedule: AnySchedule, call: Call[Any]) -> StoredSchedule:
         """Store a schedule that the program declares; the same again changes nothing."""
@@ -183,9 +195,19 @@ class Schedules:
                     return False
                 if self.engine.declare_schedule(found, declared=declared):
                     return False
-            elif self.engine.put_schedules([row], now=now)[0]:
+            elif self._put(found, row, now):
                 return True
         raise WrongState(f"schedule {wanted.name!r} is changed by others all the time")
+
+    def _put(self, found: ScheduleRecord | None, row: ScheduleRow, now: int) -> bool:
+        with self.engine.transaction():
+            if not self.engine.put_schedules([row], now=now)[0]:
+                return False
+            dropped = None if found is None else found.next_fire_at
+            if found is not None and dropped is not None and dropped <= now and dropped != row.next_fire_at:
+                gone = Tick(schedule_id=found.id, fire_at=dropped, outcome=TickOutcome.REPLACED)
+                self.engine.record_ticks([gone], now=now)
+        return True
 
     # Handling
 
@@ -213,8 +235,7 @@ class Schedules:
     def _make(self, record: ScheduleRecord, ticks: Sequence[int], outcome: TickOutcome, now: int) -> list[int]:
         template = decode_template(record.job)
         with self.engine.transaction():
-            done = self.engine.ticks_with_job(record.id, ticks) if outcome is TickOutcome.BACKFILLED else set[int]()
-            left = [tick for tick in ticks if tick not in done]
+            left = self._unmade(record, ticks) if outcome is TickOutcome.BACKFILLED else list(ticks)
             jobs = [template.job_at(now, schedule_id=record.id, fire_at=tick) for tick in left]
             answers = self.engine.enqueue(jobs, now=now) if jobs else []
             traces = [
@@ -229,6 +250,13 @@ class Schedules:
             self.engine.record_ticks(traces, now=now)
         return [answer.job_id for answer in answers]
 
+    def _unmade(self, record: ScheduleRecord, ticks: Sequence[int]) -> list[int]:
+        """Give those that have no job and will get none: what is due or waits fires by itself."""
+        done = self.engine.ticks_with_job(record.id, ticks)
+        found = self.engine.schedules_by_id([record.id])
+        to_come = found[0].next_fire_at if found and found[0].paused_at is None else None
+        return [tick for tick in ticks if tick not in done and (to_come is None or tick < to_come)]
+
     def pause(self, name: str, *, reason: str | None = None) -> bool:
         """Let it fire no more until it is resumed; false when it was paused already."""
         return self.engine.pause_schedule(self._record(name).id, reason=reason, now=self._clock.now_ms())
@@ -240,12 +268,12 @@ class Schedules:
             if record.paused_at is None:
                 return False
             now = self._clock.now_ms()
-            step, trace = resumed(record, catch_up=catch_up, now=now)
+            past = resumed(record, catch_up=catch_up, now=now)
             with self.engine.transaction():
                 if not self.engine.resume_schedule(record.id, revision=record.revision):
                     continue
-                self.engine.advance_schedules([step], now=now)
-                self.engine.record_ticks([] if trace is None else [trace], now=now)
+                if past is not None and self.engine.advance_schedules([past[0]], now=now):
+                    self.engine.record_ticks([past[1]], now=now)
             return True
         raise WrongState(f"schedule {name!r} is changed by others all the time")
 

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from liteq.errors import InvalidSchedule
+from liteq.errors import InvalidSchedule, UnknownTimeZone
 
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,3}", re.ASCII)
 _LONGEST_KEY = 64
@@ -31,7 +31,7 @@ def load_zone(key: str) -> tzinfo:
     try:
         return zoneinfo.ZoneInfo(key)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        raise InvalidSchedule(f"time zone: {key!r} is unknown here{_suggestion(key)}") from None
+        raise UnknownTimeZone(f"time zone: {key!r} is unknown here{_suggestion(key)}") from None
 
 
 def _suggestion(key: str) -> str:

@@ -514,7 +514,7 @@ FAULTS = (
     Fault(
         name="a tick and its job are two commits",
         path=SCHEDULER,
-        within="def _fire(",
+        within="def _fire_few",
         old="            with self._engine.transaction():\n",
         new="            if prepared:\n",
         tests=("tests/face/test_schedules.py",),
@@ -545,7 +545,7 @@ FAULTS = (
     ),
     Fault(
         name="max_runs is not counted",
-        path=SCHEDULER,
+        path="liteq/schedule_steps.py",
         within="def _outcome",
         old="runs >= options.max_runs",
         new="runs > options.max_runs",

@@ -33,6 +33,7 @@ class TickOutcome(StrEnum):
     UNIQUE = "skipped: unique key"
     MAX_RUNS = "skipped: max_runs"
     REMOVED = "skipped: removed"
+    REPLACED = "skipped: replaced"
     FAILED = "failed"
 
 
@@ -68,7 +69,10 @@ def decode_template(encoded: bytes) -> Template:
 
 
 class ScheduleRow(Struct, frozen=True, kw_only=True):
-    """A schedule to be stored. ``revision`` is that of the row it replaces, None for a new one."""
+    """A schedule to be stored. ``revision`` is that of the row it replaces, None for a new one.
+
+    ``anew``: it ticks otherwise than that row, and counts its runs from 0.
+    """
 
     name: str
     revision: int | None
@@ -77,13 +81,14 @@ class ScheduleRow(Struct, frozen=True, kw_only=True):
     job: bytes
     next_fire_at: int | None
     tzdata: str
+    anew: bool = False
 
 
 class ScheduleRecord(Struct, frozen=True, kw_only=True):
     """One row of the schedule table, as stored.
 
-    ``advanced_at`` is the moment at which ``next_fire_at`` was computed, ``runs`` counts the ticks that made a job,
-    ``error`` says why the schedule cannot fire.
+    ``advanced_at`` is the moment at which ``next_fire_at`` was computed, ``runs`` counts the ticks that fired or wait
+    for an earlier job, ``error`` says why the schedule cannot fire.
     """
 
     id: int
@@ -116,6 +121,7 @@ class Advance(Struct, frozen=True, kw_only=True):
     runs: int = 0
     spec: bytes | None = None
     error: str | None = None
+    even_paused: bool = False
 
 
 class Tick(Struct, frozen=True, kw_only=True):

@@ -214,7 +214,7 @@ class Engine(Protocol):
         ...
 
     def settle_tick(self, tick: Buffered, outcome: TickOutcome, *, job_id: int | None, now: int) -> bool:
-        """Give a buffered tick its outcome; false when somebody else has."""
+        """Give a buffered tick its outcome, and count it as that; false when somebody else has."""
         ...
 
     def pause_schedule(self, schedule_id: int, *, reason: str | None, now: int) -> bool:
@@ -254,11 +254,15 @@ class Engine(Protocol):
         ...
 
     def ticks_with_job(self, schedule_id: int, ticks: Sequence[int]) -> set[int]:
-        """Give those of the ticks that have a job, or had one that was pruned before its trace."""
+        """Give those of the ticks that have a job as far as traces are kept, or wait for one."""
         ...
 
-    def buffered_ticks(self, *, limit: int) -> list[Buffered]:
-        """Give, of at most ``limit`` schedules, the oldest tick that waits for an earlier job to end."""
+    def buffered_ticks(self) -> list[Buffered]:
+        """Give, of each schedule that has any, the oldest tick that waits for an earlier job to end."""
+        ...
+
+    def freed_ticks(self, *, limit: int) -> list[Buffered]:
+        """Give at most ``limit`` of those whose schedule has no live job any more, and is not paused."""
         ...
 
     def tick_counts(self, schedule_id: int | None = None) -> list[TickCount]:

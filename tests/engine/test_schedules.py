@@ -98,7 +98,15 @@ def test_a_change_needs_the_revision_that_it_saw_and_raises_it(engine: Engine) -
     assert engine.put_schedules([row(revision=1, spec=b"late")], now=SOON) == [False]
 
     found = stored(engine)
-    assert (found.spec, found.revision, found.advanced_at, found.created_at) == (b"new", 2, SOON, NOW)
+    assert (found.spec, found.revision, found.advanced_at, found.created_at) == (b"new", 2, NOW, NOW)
+
+
+def test_a_change_that_moves_the_next_tick_is_an_advance(engine: Engine) -> None:
+    put(engine)
+
+    engine.put_schedules([row(revision=1, next_fire_at=LATER)], now=SOON)
+
+    assert stored(engine).advanced_at == SOON
 
 
 def test_a_change_ends_an_error_and_keeps_a_pause_and_the_count_of_runs(engine: Engine) -> None:
@@ -220,20 +228,36 @@ def test_a_buffered_tick_is_settled_once_the_oldest_first(engine: Engine) -> Non
     engine.record_ticks(
         [tick(record, TickOutcome.BUFFERED), tick(record, TickOutcome.BUFFERED, fire_at=LATER)], now=SOON
     )
-    (first,) = engine.buffered_ticks(limit=10)
+    (first,) = engine.buffered_ticks()
 
     assert (first.schedule_id, first.fire_at, first.waiting) == (record.id, SOON, 2)
     assert engine.settle_tick(first, TickOutcome.FIRED, job_id=7, now=LATER)
     assert not engine.settle_tick(first, TickOutcome.FIRED, job_id=8, now=LATER)
 
-    (second,) = engine.buffered_ticks(limit=10)
+    (second,) = engine.buffered_ticks()
     assert (second.fire_at, second.waiting) == (LATER, 1)
     assert [(one.outcome, one.job_id, one.decided_at) for one in engine.ticks(record.id, limit=10)] == [
         (TickOutcome.BUFFERED, None, SOON),
         (TickOutcome.FIRED, 7, LATER),
     ]
     counts = {count.outcome: (count.ticks, count.late_ms) for count in engine.tick_counts(record.id)}
-    assert counts == {TickOutcome.BUFFERED: (2, 0), TickOutcome.FIRED: (1, LATER - SOON)}
+    assert counts == {TickOutcome.BUFFERED: (1, 0), TickOutcome.FIRED: (1, LATER - SOON)}
+
+
+def test_a_buffered_tick_is_freed_when_no_job_of_its_schedule_is_live_and_it_is_not_paused(engine: Engine) -> None:
+    record, other = put(engine), put(engine, row("other"))
+    for one in (record, other):
+        engine.record_ticks([tick(one, TickOutcome.BUFFERED)], now=SOON)
+    enqueue_one(engine, scheduled_by(record))
+    engine.pause_schedule(other.id, reason=None, now=SOON)
+    assert engine.freed_ticks(limit=10) == []
+
+    complete(engine, claim_one(engine))
+    assert [one.schedule_id for one in engine.freed_ticks(limit=10)] == [record.id]
+    engine.resume_schedule(other.id, revision=1)
+
+    assert len(engine.freed_ticks(limit=10)) == 2
+    assert len(engine.freed_ticks(limit=1)) == 1
 
 
 def test_a_removed_schedule_leaves_its_jobs_and_drops_what_was_buffered(engine: Engine) -> None:
@@ -246,7 +270,7 @@ def test_a_removed_schedule_leaves_its_jobs_and_drops_what_was_buffered(engine: 
 
     assert engine.get_schedule("nightly") is None
     assert engine.get_job(job_id) is not None
-    assert engine.buffered_ticks(limit=10) == []
+    assert engine.buffered_ticks() == []
     assert [one.outcome for one in engine.ticks(record.id, limit=10)] == [TickOutcome.REMOVED]
     assert engine.tick_counts() == []
 

@@ -33,6 +33,7 @@ from liteq.app import importing
 from liteq.clock import to_datetime
 from liteq.model.firing import Advance, ScheduleRow, TickOutcome
 from liteq.model.schedule import AnySchedule
+from liteq.scheduler import Scheduler
 from tests.face.conftest import HandClock
 
 Report = Task[[], str]
@@ -390,6 +391,14 @@ def test_no_more_ticks_are_caught_up_with_than_runs_are_left(app: Liteq, clock: 
     assert counts(app) == {"fired": 2, "skipped: max_runs": 3}
 
 
+def test_runs_are_counted_anew_where_the_ticks_are_new(app: Liteq, clock: HandClock, report: Report) -> None:
+    for number in range(3):
+        app.schedule("s", at(to_datetime(clock.ms + 1_000 + number), max_runs=1), report.call())
+        clock.advance(60)
+        assert len(app.fire_due()) == 1
+        work(app)
+
+
 def test_end_at_ends_a_schedule(app: Liteq, clock: HandClock, report: Report) -> None:
     end = to_datetime(clock.ms + 120_000)
     app.schedule("s", every(minutes=1, end_at=end, overlap="allow"), report.call())
@@ -543,7 +552,7 @@ def test_a_tick_queues_behind_those_that_are_buffered(app: Liteq, clock: HandClo
     fired = app.fire_due()
 
     assert [one.fire_at for one in fired] == [to_datetime(clock.ms - 60_000)]
-    assert counts(app) == {"fired": 2, "buffered": 2}
+    assert counts(app) == {"fired": 2, "buffered": 1}
 
 
 def test_cancel_running_ends_the_earlier_job(app: Liteq, clock: HandClock, report: Report) -> None:
@@ -762,6 +771,8 @@ def test_a_schedule_that_cannot_be_read_is_put_aside_and_the_others_fire(
     assert app.fire_due() == []
     app.schedule("bad job", every(minutes=1), report.call())
     assert app.schedules["bad job"].error is None
+    clock.advance(60)
+    assert "bad job" in {one.schedule for one in app.fire_due()}, "stored anew, it fires again"
 
 
 def test_a_job_that_no_database_takes_breaks_its_own_schedule_only(
@@ -838,3 +849,156 @@ def test_what_only_enqueues_never_loads_croniter(tmp_path: Path) -> None:
     )
 
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+
+
+# What a reviewer broke
+
+
+def test_a_new_job_does_not_hide_that_the_clock_was_wrong(app: Liteq, clock: HandClock, report: Report) -> None:
+    clock.advance(365 * 86_400)
+    app.schedule("s", cron("*/10 * * * *"), report.call())
+    app.close()
+    clock.advance(-365 * 86_400)
+
+    app.schedule("s", cron("*/10 * * * *"), report.using(priority=1).call())
+    app.fire_due()
+
+    upcoming = app.schedules["s"].next_fire_at
+    assert upcoming is not None
+    assert upcoming - to_datetime(clock.ms) <= timedelta(minutes=10)
+
+
+def test_a_paused_schedule_is_put_right_too(app: Liteq, clock: HandClock, report: Report) -> None:
+    clock.advance(365 * 86_400)
+    app.schedule("s", every(minutes=10), report.call())
+    app.schedules.pause("s")
+    app.close()
+    clock.advance(-365 * 86_400)
+    app.fire_due()
+
+    app.schedules.resume("s")
+
+    assert app.schedules["s"].next_fire_at == to_datetime(clock.ms) + timedelta(minutes=10)
+
+
+def test_a_backfill_leaves_what_is_due_or_waits_to_the_scheduler(app: Liteq, clock: HandClock, report: Report) -> None:
+    app.schedule("due", every(minutes=1, overlap="allow"), report.call())
+    two_ticks(app, clock, report, "buffer_all")
+    clock.advance(60)
+    now = to_datetime(clock.ms)
+
+    assert app.schedules.backfill("due", now - timedelta(seconds=1), now) == []
+    assert app.schedules.backfill("s", now - timedelta(seconds=90), now) == []
+    assert len([one for one in app.fire_due() if one.schedule == "due"]) == 1
+
+
+def test_a_pause_and_a_new_bound_fire_no_cron_tick_twice_after_the_clock_was_set_back(
+    app: Liteq, clock: HandClock, report: Report
+) -> None:
+    for name in ("paused", "bounded"):
+        app.schedule(name, cron("0 * * * *", overlap="allow"), report.call())
+    clock.advance(3600)
+    assert len(app.fire_due()) == 2
+    clock.advance(-600)
+    app.schedules.pause("paused")
+    app.schedules.resume("paused")
+    app.schedule("bounded", cron("0 * * * *", overlap="allow", max_runs=50), report.call())
+    clock.advance(620)
+
+    assert app.fire_due() == []
+
+
+def test_a_new_bound_keeps_the_tick_that_is_due(app: Liteq, clock: HandClock, report: Report) -> None:
+    app.schedule("s", every(minutes=60), report.call())
+    clock.advance(3605)
+
+    app.schedule("s", every(minutes=60, max_runs=50), report.call())
+
+    assert len(app.fire_due()) == 1
+
+
+def test_a_new_expression_drops_the_tick_that_is_due_with_a_trace(app: Liteq, clock: HandClock, report: Report) -> None:
+    app.schedule("s", every(minutes=60), report.call())
+    clock.advance(3605)
+
+    app.schedule("s", every(minutes=30), report.call())
+
+    assert app.fire_due() == []
+    assert counts(app) == {"skipped: replaced": 1}
+
+
+def test_two_tasks_with_one_name_and_period_are_refused(app: Liteq) -> None:
+    @app.every(minutes=10, name="sweep")
+    @app.task(name="one")
+    def one() -> None: ...
+
+    @app.task(name="two")
+    def two() -> None: ...
+
+    with pytest.raises(InvalidName, match="two schedules"):
+        app.every(minutes=10, name="sweep")(two)
+
+
+def test_options_of_a_task_declared_above_its_schedule_count(app: Liteq, clock: HandClock) -> None:
+    @app.task(name="heavy", queue="heavy", priority=9)
+    @app.every(minutes=1, name="heavy")
+    def heavy() -> None: ...
+
+    app.fire_due()
+    clock.advance(60)
+    (fired,) = app.fire_due()
+
+    job = app.get_job(fired.job_id or 0)
+    assert (job.queue, job.priority) == ("heavy", 9)
+
+
+def test_a_buffered_tick_whose_job_no_database_takes_fails_alone(app: Liteq, clock: HandClock, report: Report) -> None:
+    app.schedule("good", every(minutes=1, overlap="buffer_one"), report.call())
+    two_ticks(app, clock, report, "buffer_one")
+    work(app)
+    spoil(app, "s", job=app.schedules["s"].record.job.replace(b'"priority":0', b'"priority":99999999999999999999'))
+
+    fired = {one.schedule: one.success for one in app.fire_due()}
+
+    assert fired == {"good": True, "s": False}
+    assert counts(app)["failed"] == 1
+
+
+def test_cancelling_with_a_unique_key_is_refused(app: Liteq, report: Report) -> None:
+    with pytest.raises(InvalidOption, match="unique key"):
+        app.schedule("s", every(minutes=1, overlap="cancel_running"), report.using(unique_key="k").call())
+
+
+def test_an_app_that_was_closed_stores_its_declarations_in_the_next_file(app: Liteq, report: Report) -> None:
+    app.every(minutes=2)(report)
+    app.fire_due()
+    app.close()
+    Path(app.path).unlink()
+
+    app.fire_due()
+
+    assert "report" in app.schedules
+
+
+def test_ticks_without_jobs_make_the_scheduler_rest_as_well(app: Liteq, clock: HandClock, report: Report) -> None:
+    with pytest.warns(ScheduleWarning):
+        app.schedule("s", every(0.001), report.call())
+    scheduler = Scheduler(app.engine, clock)
+    for _ in range(2):
+        clock.advance(0.001)
+        scheduler.fire_due()
+
+    assert counts(app) == {"fired": 1, "skipped: overlap": 1}
+    assert scheduler.idle_ms(1_000) >= 10
+
+
+def test_a_zone_that_is_unknown_here_is_not_taken_for_a_broken_schedule(
+    app: Liteq, clock: HandClock, report: Report
+) -> None:
+    app.schedule("s", cron("0 * * * *", timezone="Europe/Berlin"), report.call())
+    spoil(app, "s", spec=app.schedules["s"].record.spec.replace(b"Europe/Berlin", b"Europe/Nowhere"))
+    clock.advance(3600)
+
+    assert app.fire_due() == []
+
+    assert (app.schedules["s"].error, app.schedules["s"].next_fire_at) == (None, to_datetime(clock.ms))

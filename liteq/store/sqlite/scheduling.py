@@ -43,7 +43,7 @@ class Scheduling:
             "now": now,
         }
         if row.revision is not None:
-            values["revision"] = row.revision
+            values |= {"revision": row.revision, "anew": int(row.anew)}
         return bool(self.file.writer.connection.rows(verb, values))
 
     def declare_schedule(self, record: ScheduleRecord, *, declared: bool) -> bool:
@@ -78,7 +78,9 @@ class Scheduling:
                 return False
             late_ms = now - tick.fire_at if outcome is TickOutcome.FIRED else 0
             settled = Tick(schedule_id=tick.schedule_id, fire_at=tick.fire_at, outcome=outcome, late_ms=late_ms)
-            connection.rows("count_ticks", _count(settled))
+            waited = Tick(schedule_id=tick.schedule_id, fire_at=tick.fire_at, outcome=TickOutcome.BUFFERED, ticks=-1)
+            connection.many("count_ticks", [_count(settled), _count(waited)])
+            connection.rows("forget_empty_counts", {"schedule_id": tick.schedule_id})
         return True
 
     def pause_schedule(self, schedule_id: int, *, reason: str | None, now: int) -> bool:
@@ -129,8 +131,11 @@ class Scheduling:
         values = {"schedule_id": schedule_id, "ticks": id_list(ticks)}
         return {row[0] for row in self.file.read("ticks_with_job", values)}
 
-    def buffered_ticks(self, *, limit: int) -> list[Buffered]:
-        return [Buffered(*row) for row in self.file.read("buffered_ticks", {"limit": limit})]
+    def buffered_ticks(self) -> list[Buffered]:
+        return [Buffered(*row) for row in self.file.read("buffered_ticks")]
+
+    def freed_ticks(self, *, limit: int) -> list[Buffered]:
+        return [Buffered(*row) for row in self.file.read("freed_ticks", {"limit": limit})]
 
     def tick_counts(self, schedule_id: int | None = None) -> list[TickCount]:
         if schedule_id is None:
@@ -176,6 +181,7 @@ def _step(step: Advance, now: int) -> dict[str, Any]:
         "runs": step.runs,
         "spec": step.spec,
         "error": step.error,
+        "even_paused": int(step.even_paused),
         "now": now,
     }
 

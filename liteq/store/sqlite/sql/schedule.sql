@@ -13,8 +13,9 @@ SET revision     = revision + 1,
     spec         = :spec,
     job          = :job,
     next_fire_at = :next_fire_at,
-    advanced_at  = :now,
+    advanced_at  = CASE WHEN next_fire_at IS :next_fire_at THEN advanced_at ELSE :now END,
     tzdata       = :tzdata,
+    runs         = iif(:anew, 0, runs),
     error        = NULL
 WHERE name = :name
   AND revision = :revision
@@ -40,7 +41,7 @@ SET next_fire_at = :next_fire_at,
 WHERE id = :schedule_id
   AND revision = :revision
   AND next_fire_at IS :expected
-  AND paused_at IS NULL
+  AND (paused_at IS NULL OR :even_paused)
 RETURNING id;
 
 -- name: due_schedules

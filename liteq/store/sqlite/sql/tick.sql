@@ -22,14 +22,23 @@ SELECT fire_at
 FROM liteq_tick
 WHERE schedule_id = :schedule_id
   AND fire_at IN (SELECT value FROM json_each(:ticks))
-  AND job_id IS NOT NULL;
+  AND (job_id IS NOT NULL OR outcome = 'buffered');
 
 -- name: buffered_ticks
 -- The row of the smallest id stands for its schedule.
 SELECT min(id), schedule_id, fire_at, count(*)
 FROM liteq_tick
 WHERE outcome = 'buffered'
-GROUP BY schedule_id
+GROUP BY schedule_id;
+
+-- name: freed_ticks
+SELECT min(tick.id), tick.schedule_id, tick.fire_at, count(*)
+FROM liteq_tick AS tick
+CROSS JOIN liteq_schedule AS schedule ON schedule.id = tick.schedule_id
+WHERE tick.outcome = 'buffered'
+  AND schedule.paused_at IS NULL
+  AND NOT EXISTS (SELECT 1 FROM liteq_job WHERE schedule_id = tick.schedule_id AND state <= 5)
+GROUP BY tick.schedule_id
 LIMIT :limit;
 
 -- name: settle_tick
@@ -53,6 +62,11 @@ SELECT schedule_id, outcome, ticks, late_ms
 FROM liteq_tick_count
 ORDER BY schedule_id, outcome;
 
+-- name: forget_empty_counts
+DELETE FROM liteq_tick_count
+WHERE schedule_id = :schedule_id
+  AND ticks = 0;
+
 -- name: forget_tick_counts
 DELETE FROM liteq_tick_count
 WHERE schedule_id = :schedule_id;
@@ -73,9 +87,8 @@ WHERE name = 'liteq_tick';
 DELETE FROM liteq_tick
 WHERE id IN (
     SELECT id
-    FROM (SELECT id, decided_at, outcome FROM liteq_tick ORDER BY id LIMIT :limit)
+    FROM (SELECT id, decided_at FROM liteq_tick WHERE outcome <> 'buffered' ORDER BY id LIMIT :limit)
     WHERE decided_at < :before
-      AND outcome <> 'buffered'
 )
 RETURNING id;
 
