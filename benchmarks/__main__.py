@@ -8,10 +8,16 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from benchmarks import drain, enqueue, latency, raw
+from benchmarks import drain, enqueue, latency, raw, schedules
 from benchmarks.harness import Plan, Table
 
-QUESTIONS = {"raw": raw.measure, "enqueue": enqueue.measure, "drain": drain.measure, "latency": latency.measure}
+QUESTIONS = {
+    "raw": raw.measure,
+    "enqueue": enqueue.measure,
+    "drain": drain.measure,
+    "latency": latency.measure,
+    "schedules": schedules.measure,
+}
 DEFAULT_FOLDER = Path("/var/tmp")  # noqa: S108  a fresh folder of its own is made in it, on a real disk
 
 

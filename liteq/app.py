@@ -217,20 +217,29 @@ class Liteq(Handling):
 
     def _beside(self, schedule: AnySchedule, name: str | None) -> Callable[[D], D]:
         def declare(wanted: D) -> D:
-            call = self._schedulable(wanted() if isinstance(wanted, type) else wanted, name)
-            self.schedules.note(name or call.definition.name, schedule, lambda: call)
+            # Read later, like the expression: what its annotations name may not be defined yet.
+            if isinstance(wanted, type):
+                task, make = self.tasks.of_class(wanted).name, lambda: self.call(cast("Payload", wanted()))
+            else:
+                known = self._task_of(wanted, name)
+                task, make = known.name, known.call
+            self.schedules.note(name or task, schedule, make)
             return wanted
 
         return declare
 
-    def _schedulable(self, wanted: Any, name: str | None) -> Call[Any]:
-        if isinstance(wanted, Task):
-            return cast("Task[..., Any]", wanted).call()
+    def _schedulable(self, wanted: Any, name: str) -> Call[Any]:
         if isinstance(wanted, (Call, Payload, str)):
-            return self.call(cast("Call[Any] | Payload | str", wanted))
+            return self.call(wanted)  # pyright: ignore[reportUnknownArgumentType]  any call will do
+        return self._task_of(wanted, name).call()
+
+    def _task_of(self, wanted: Any, name: str | None) -> Task[..., Any]:
+        """Give the task that the function is, or becomes here."""
+        if isinstance(wanted, Task):
+            return cast("Task[..., Any]", wanted)
         # A function made inside another has no name of its own that would stay the same.
         is_local = "<" in getattr(wanted, "__qualname__", "")
-        return self.task(name=name if is_local else None)(wanted).call()
+        return self.task(name=name if is_local else None)(wanted)
 
     def trigger(self, name: str) -> Job[Any]:
         """Make a job of a schedule now; its next tick stays where it is. Raises ScheduleNotFound."""

@@ -30,9 +30,12 @@ from liteq.model.schedule import AnySchedule, Cron, Every, decode_schedule
 from liteq.store.engine import Engine
 from liteq.timezones import tzdata_version
 
-AT_ONCE = 500
+AT_ONCE = 250
 RIVALS_WAIT_MS = 250
 """How long whoever lost a race for ticks looks away, and how often jobs that are waited for are looked at."""
+REST_FACTOR = 10
+LONGEST_REST_MS = 100
+"""After a pass that fired something: ticks that lie close together are fired together, for a commit has its price."""
 MOST_BUFFERED = 1_000
 STEP_BACK_MS = 1_000
 FAR_AHEAD_MS = 3 * 3_600_000
@@ -86,11 +89,16 @@ class Scheduler:
         self._seen: int | None = None
         self._lost_race = False
         self._buffering = False
+        self._rest_ms = 0
 
     def fire_due(self) -> list[FireResult]:
         """Fire everything that is due, and give what was fired and what could not be."""
         with self._lock:
-            return self._pass()
+            begun = self._clock.monotonic_ms()
+            fired = self._pass()
+            took_ms = self._clock.monotonic_ms() - begun
+            self._rest_ms = min(LONGEST_REST_MS, REST_FACTOR * (took_ms + 1)) if fired else 0
+            return fired
 
     def _pass(self) -> list[FireResult]:
         now = self._clock.now_ms()
@@ -112,7 +120,7 @@ class Scheduler:
         if self._lost_race:
             return longest
         tick = self._engine.next_tick()
-        return longest if tick is None else max(0, min(longest, tick - self._clock.now_ms()))
+        return longest if tick is None else max(self._rest_ms, min(longest, tick - self._clock.now_ms()))
 
     def prewarm(self, *, stopping: Callable[[], bool]) -> None:
         """Compile every cron expression, so that none is compiled when it is due."""

@@ -7,10 +7,12 @@ from liteq.errors import (
     Busy,
     Corrupt,
     FileMissing,
+    InvalidSchedule,
     JobNotFound,
     LiteqError,
     NotALiteqFile,
     NotCompleted,
+    ScheduleNotFound,
     SchemaTooNew,
     StorageError,
     UniqueKeyTaken,
@@ -49,6 +51,7 @@ CODES: tuple[tuple[type[Exception], Code], ...] = (
     (StorageError, Code.UNAVAILABLE),
     (WaitTimeout, Code.TIMED_OUT),
     (JobNotFound, Code.NOT_FOUND),
+    (ScheduleNotFound, Code.NOT_FOUND),
     (UnknownTask, Code.NOT_FOUND),
     (WrongState, Code.FAILED),
     (NotCompleted, Code.FAILED),
@@ -66,6 +69,8 @@ HINTS: tuple[tuple[type[Exception], str], ...] = (
     (SchemaTooNew, "install a liteq at least as new as the one that wrote it"),
     (Corrupt, "liteq check --full says more"),
     (JobNotFound, "liteq job list shows the jobs there are"),
+    (ScheduleNotFound, "liteq schedule list shows the schedules there are"),
+    (InvalidSchedule, "liteq schedule explain 'EXPR' tries an expression"),
 )
 
 

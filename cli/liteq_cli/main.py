@@ -11,7 +11,22 @@ import typer
 
 import liteq
 from liteq_cli import output
-from liteq_cli.commands import config, dead, demo, enqueue, init, job, queue, shell, status, upkeep, work, worker
+from liteq_cli.commands import (
+    config,
+    dead,
+    demo,
+    doctor,
+    enqueue,
+    init,
+    job,
+    queue,
+    schedule,
+    shell,
+    status,
+    upkeep,
+    work,
+    worker,
+)
 from liteq_cli.exits import Code, code_of, hint_of
 from liteq_cli.spelling import in_order
 from liteq_cli.target import Session
@@ -25,7 +40,7 @@ _STDERR = 2
 
 app = typer.Typer(
     name="liteq",
-    help="A whole job queue in one SQLite file.",
+    help="A whole job queue and scheduler in one SQLite file.",
     epilog=EPILOG,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -69,11 +84,13 @@ app.command("status")(status.status)
 app.add_typer(job.app, name="job")
 app.add_typer(dead.app, name="dead")
 app.add_typer(queue.app, name="queue")
+app.add_typer(schedule.app, name="schedule")
 app.add_typer(worker.app, name="worker")
 app.command("prune")(upkeep.prune)
 app.command("backup")(upkeep.backup)
 app.command("check")(upkeep.check)
 app.command("config")(config.config)
+app.command("doctor")(doctor.doctor)
 
 
 def run(words: Sequence[str] | None = None) -> None:

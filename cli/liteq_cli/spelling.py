@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 _FLAGS = frozenset({"--json", "--debug"})
 _VALUED = frozenset({"--file", "-f", "--app"})
-_GROUPS = frozenset({"job", "dead", "queue", "worker"})
+_GROUPS = frozenset({"job", "dead", "queue", "schedule", "worker"})
+_ALIASES = {"scheduler": "schedule"}
 EXEC_FLAGS = frozenset({"--wait", "--help"})
 """Options of ``exec`` without a value: they are needed to see where its command begins."""
 
@@ -18,7 +19,9 @@ def in_order(words: Sequence[str]) -> list[str]:
     while todo:
         word = todo.pop(0)
         if word == "--":
-            return globals_ + rest + [word, *todo]
+            # The job of ``schedule add`` is a task, or after the dashes a command.
+            is_command = rest[:2] == ["schedule", "add"] and "--command" not in rest
+            return globals_ + rest + ["--command"] * is_command + [word, *todo]
         if word in _FLAGS or word.startswith(("--file=", "--app=")) or _is_short_file(word):
             globals_.append(word)
         elif word in _VALUED:
@@ -29,6 +32,7 @@ def in_order(words: Sequence[str]) -> list[str]:
             globals_.append(todo.pop(0))
         elif command is None and not word.startswith("-"):
             command, *more = _split(word)
+            command = _ALIASES.get(command, command)
             rest += [command, *more]
         elif command == "exec" and (word == "-" or not word.startswith("-")):
             return globals_ + rest + ["--", word, *todo]
@@ -46,4 +50,5 @@ def _is_short_file(word: str) -> bool:
 
 def _split(word: str) -> list[str]:
     group, colon, verb = word.partition(":")
-    return [group, verb] if colon and group in _GROUPS and verb else [word]
+    known = _ALIASES.get(group, group) in _GROUPS
+    return [group, verb] if colon and known and verb else [word]

@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
-from liteq.errors import Busy, DiskFull
+from liteq.errors import Busy, DiskFull, LiteqError
 from liteq.scheduler import FireResult, Scheduler
 
 LONGEST_SLEEP_MS = 1_000
@@ -40,10 +40,16 @@ class SchedulerLoop:
 
     def run(self) -> None:
         """Fire until stopped."""
-        self._scheduler.prewarm(stopping=self._over.is_set)
+        self._prewarm()
         while not self._over.is_set():
             wait_ms = self.turn()
             self._over.wait(wait_ms / 1000)
+
+    def _prewarm(self) -> None:
+        try:
+            self._scheduler.prewarm(stopping=self._over.is_set)
+        except LiteqError as error:
+            log.warning("expressions are compiled when they are due: %s", error)
 
     def turn(self) -> int:
         """Make one pass, and give how long the next may wait, in milliseconds."""

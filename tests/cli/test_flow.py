@@ -144,5 +144,6 @@ def test_the_demo_agrees_with_a_plain_loop(liteq: Liteq, folder: Path) -> None:
     report = json.loads(ended.stdout)
     assert (ended.returncode, report["totals_agree"], report["dead"]) == (0, True, 1)
     assert report["totals"]["files"] == 31
+    assert [tick["finished_ms"] >= tick["dispatched_ms"] >= 0 for tick in report["ticks"]] == [True] * 3
     assert Path(report["file"]).is_relative_to(folder)
     assert "totals agree" in liteq("demo", "--folder", ".", TMPDIR=str(folder)).stdout

@@ -1,5 +1,7 @@
 """Schedules by the face, under a clock that the test moves: each policy, and what becomes of every tick."""
 
+import subprocess
+import sys
 import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -378,6 +380,14 @@ def test_max_runs_ends_a_schedule_after_so_many_jobs(app: Liteq, clock: HandCloc
     clock.advance(60)
     assert app.fire_due() == []
     assert app.schedules["s"].next_fire_at is None
+
+
+def test_no_more_ticks_are_caught_up_with_than_runs_are_left(app: Liteq, clock: HandClock, report: Report) -> None:
+    app.schedule("s", every(minutes=1, max_runs=2, misfire="all", overlap="allow"), report.call())
+    clock.advance(300)
+
+    assert len(app.fire_due()) == 2
+    assert counts(app) == {"fired": 2, "skipped: max_runs": 3}
 
 
 def test_end_at_ends_a_schedule(app: Liteq, clock: HandClock, report: Report) -> None:
@@ -809,3 +819,22 @@ def test_the_status_tells_what_is_due_what_was_fired_and_how_it_went(app: Liteq,
     assert late.overdue == 2
     assert (after.due, after.fired, after.average_lateness_ms, after.success_rate) == (0, 2, 7_000, 0.5)
     assert after.next_fire_at == clock.ms - 7_000 + 60_000
+
+
+def test_a_burst_fires_what_is_due_and_runs_it(app: Liteq, clock: HandClock, report: Report) -> None:
+    app.schedule("s", every(minutes=1), report.call())
+    clock.advance(60)
+
+    assert app.work(burst=True).completed == 1
+    clock.advance(60)
+    assert app.work(burst=True, scheduler=False).completed == 0
+
+
+def test_what_only_enqueues_never_loads_croniter(tmp_path: Path) -> None:
+    code = (
+        "import sys; from liteq import Liteq, every; app = Liteq('jobs.db'); note = app.task(name='note')(lambda: 1)\n"
+        "app.cron('* * * * *')(note); app.every(minutes=5, name='often')(note); note.enqueue()\n"
+        "assert 'croniter' not in sys.modules; app.fire_due(); assert 'croniter' in sys.modules"
+    )
+
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)

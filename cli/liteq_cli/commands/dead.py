@@ -34,13 +34,14 @@ def list_(
 @app.command()
 def show(context: typer.Context, *, job_id: options.JobId) -> None:
     """Show a dead job with its attempts."""
-    job = opened(context).get_job(job_id)
+    liteq = opened(context)
+    job = liteq.get_job(job_id)
     if job.state is not State.DEAD:
         raise WrongState(f"job {job_id} is {job.state.word}, not dead")
     if session(context).as_json:
         output.document(job_document(job))
     else:
-        show_job(job)
+        show_job(job, app=liteq)
 
 
 @app.command()

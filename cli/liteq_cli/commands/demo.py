@@ -16,10 +16,11 @@ from liteq_cli.commands.rows import DEAD_COLUMNS, dead_row
 from liteq_cli.commands.status import show_queues
 from liteq_cli.demo.progress import live_progress
 from liteq_cli.demo.tasks import Demo, Totals, expected, totals_of
+from liteq_cli.demo.ticks import NAME, TICKS, Beat, watch_ticks
 from liteq_cli.exits import Code, Refused
-from liteq_cli.output import clean
+from liteq_cli.output import Column, clean
 from liteq_cli.target import session
-from liteq_cli.times import size
+from liteq_cli.times import local_time, size
 
 
 def demo(
@@ -31,7 +32,10 @@ def demo(
     jobs: Annotated[int, typer.Option(help="At most so many files.", min=1, max=100_000)] = 1_500,
     threads: Annotated[int, typer.Option(help="Jobs at once.", min=1, max=64)] = 2,
 ) -> None:
-    """Digest a thousand files and more: with retries, a dead letter, a shell command, and a check of the totals."""
+    """Digest a thousand files and more, then fire a schedule each second.
+
+    With retries, a dead letter, a shell command, and a check of the totals against a plain loop.
+    """
     # The one dead letter is part of the show and is told at the end.
     logging.getLogger("liteq.worker").setLevel(logging.ERROR)
     root = (folder or Path(sysconfig.get_paths()["stdlib"])).absolute()
@@ -55,6 +59,8 @@ def _run(app: Liteq, root: Path, files: list[Path], *, threads: int, as_json: bo
         result = app.work(burst=True, threads=threads)
     took = time.perf_counter() - begun
     done, wanted = totals_of(jobs), expected(files)
+    output.note(f"a schedule fires each second, {TICKS} times")
+    beats = watch_ticks(app)
     facts = app.stats().file
     report = {
         "file": facts.path,
@@ -68,15 +74,27 @@ def _run(app: Liteq, root: Path, files: list[Path], *, threads: int, as_json: bo
         "dead": result.dead,
         "totals": done,
         "totals_agree": done == wanted,
+        "ticks": beats,
     }
     if as_json:
         output.document(report)
     else:
         _show(app, report, done, wanted)
-    return done == wanted
+    return done == wanted and len(beats) == TICKS
+
+
+def _show_ticks(beats: list[Beat]) -> None:
+    columns = (Column("tick"), *(Column(title, right=True) for title in ("job", "dispatched", "finished")))
+    rows = [
+        [local_time(one.fire_at), str(one.job_id), f"{one.dispatched_ms} ms after", f"{one.finished_ms} ms after"]
+        for one in beats
+    ]
+    output.table(columns, rows, title="a schedule, each second")
 
 
 def _show(app: Liteq, report: dict[str, Any], done: Totals, wanted: Totals) -> None:
+    output.say()
+    _show_ticks(report["ticks"])
     output.say()
     show_queues(app.stats().queues)
     output.say()
@@ -93,6 +111,7 @@ def _show(app: Liteq, report: dict[str, Any], done: Totals, wanted: Totals) -> N
             ("file", f"{clean(report['file'])}, {size(report['bytes'])}, kept"),
             ("look", f"{look} status"),
             ("", f"{look} job list"),
+            ("", f"{look} schedule show {NAME}"),
             ("", f"{look} dead show {dead[0].id if dead else 'ID'}"),
         ]
     )

@@ -15,7 +15,7 @@ from liteq.task import Call
 from liteq_cli import options, output
 from liteq_cli.commands.waiting import wait_for
 from liteq_cli.exits import Code, Refused
-from liteq_cli.target import opened, session
+from liteq_cli.target import Session, opened, session
 
 AT_ONCE = 1_000
 LONGEST_LINE = 64 * 1024 * 1024
@@ -55,8 +55,7 @@ def enqueue(
         time_limit=time_limit,
     )
     given = session(context)
-    if given.app_setting.value is None:
-        raise Refused("which app declares the task is not known", hint="--app module:attribute, or LITEQ_APP")
+    refuse_without_app(given)
     app = opened(context, create=True, tasks=True)
     _check_task(app, task)
     if words == ["-"]:
@@ -64,9 +63,21 @@ def enqueue(
             raise Refused("- goes neither with --args nor with --wait")
         many(app, lambda line: _call_of_line(app, task, line, settings), as_json=given.as_json)
         return
-    positional, named = _arguments(words or [], args)
-    job = app.enqueue(app.call(task, *positional, **named), **cast("Any", settings))
+    job = app.enqueue(call_of_words(app, task, words or [], args), **cast("Any", settings))
     finish(app, job.id, answer=job.answer, wait=wait, timeout=timeout, as_json=given.as_json)
+
+
+def refuse_without_app(given: Session) -> None:
+    """Raise Refused when nobody said which app declares the tasks."""
+    if given.app_setting.value is None:
+        raise Refused("which app declares the task is not known", hint="--app module:attribute, or LITEQ_APP")
+
+
+def call_of_words(app: Liteq, task: str, words: list[str], args: str | None) -> Call[Any]:
+    """Give the job that a task, ``key=value`` words and a JSON text mean; checked against the task."""
+    _check_task(app, task)
+    positional, named = _arguments(words, args)
+    return app.call(task, *positional, **named)
 
 
 def finish(app: Liteq, job_id: int, *, answer: str, wait: bool, timeout: str | None, as_json: bool) -> None:

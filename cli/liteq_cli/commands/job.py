@@ -42,11 +42,12 @@ def list_(
 @app.command()
 def show(context: typer.Context, *, job_id: options.JobId) -> None:
     """Show everything that is known of a job."""
-    job = opened(context).get_job(job_id)
+    liteq = opened(context)
+    job = liteq.get_job(job_id)
     if session(context).as_json:
         output.document(job_document(job))
     else:
-        show_job(job)
+        show_job(job, app=liteq)
 
 
 @app.command()

@@ -113,7 +113,7 @@ def attempt_document(attempt: Attempt) -> dict[str, Any]:
     return plain
 
 
-def show_job(job: Job[Any]) -> None:
+def show_job(job: Job[Any], *, app: Liteq) -> None:
     """Print everything that is known of a job, for a person."""
     record = job.record
     rows = [
@@ -125,6 +125,8 @@ def show_job(job: Job[Any]) -> None:
         ("priority", str(record.priority)),
         ("tags", clean(", ".join(job.tags))),
         ("unique key", clean(record.unique_key or "")),
+        ("schedule", _schedule_of(record, app)),
+        ("tick", "" if record.fire_at is None else local_time(record.fire_at)),
         ("args", payload_text(record.args)),
         ("result", "" if record.result is None else payload_text(record.result)),
         ("result error", clean(record.result_error or "")),
@@ -148,6 +150,13 @@ def show_job(job: Job[Any]) -> None:
         )
         output.table(columns, [_attempt_row(attempt) for attempt in attempts])
         output.note(f"liteq job logs {record.id} shows what they printed and logged")
+
+
+def _schedule_of(record: JobRecord, app: Liteq) -> str:
+    if record.schedule_id is None:
+        return ""
+    found = app.engine.schedules_by_id([record.schedule_id])
+    return f"{record.schedule_id}, {clean(found[0].name) if found else 'removed'}"
 
 
 def _attempt_row(attempt: Attempt) -> list[str]:

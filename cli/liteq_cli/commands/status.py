@@ -10,8 +10,10 @@ import typer
 from liteq.app import Liteq
 from liteq.clock import to_datetime
 from liteq.model.fleet import WorkerRecord
+from liteq.ops.schedule_stats import SchedulerStatus
 from liteq.ops.stats import QueueStats, Stats
 from liteq_cli import output
+from liteq_cli.commands.scheduler import status_document, summary
 from liteq_cli.exits import Code
 from liteq_cli.output import Column, clean
 from liteq_cli.target import opened, session
@@ -44,7 +46,10 @@ def status(
     *,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Exit code 4 if a queue is paused or tasks have no worker, 69 if none lives."),
+        typer.Option(
+            "--check",
+            help="Exit code 4 if a queue is paused, tasks have no worker or schedules are late; 69 if no worker lives.",
+        ),
     ] = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Every second, until Ctrl-C.")] = False,
 ) -> None:
@@ -54,23 +59,25 @@ def status(
     if watch and not as_json:
         _watch(app)
         return
-    stats = app.stats()
+    stats, scheduler = app.stats(), app.schedules.status()
     if as_json:
-        output.document(stats_document(stats))
+        output.document(stats_document(stats) | {"scheduler": status_document(scheduler)})
     else:
-        show_stats(stats)
+        show_stats(stats, scheduler)
     if check:
-        raise typer.Exit(code_of_stats(stats))
+        code = code_of_stats(stats)
+        held_up = bool(scheduler.overdue or scheduler.broken)
+        raise typer.Exit(Code.DEGRADED if code is Code.DONE and held_up else code)
 
 
 def _watch(app: Liteq) -> None:
     in_place = output.is_rich(sys.stdout)
     try:
         while True:
-            stats = app.stats()
+            stats, scheduler = app.stats(), app.schedules.status()
             if in_place:
                 sys.stdout.write(CLEAR_SCREEN)
-            show_stats(stats)
+            show_stats(stats, scheduler)
             sys.stdout.flush()
             time.sleep(1)
     except KeyboardInterrupt:
@@ -96,7 +103,7 @@ def stats_document(stats: Stats) -> dict[str, Any]:
     return plain
 
 
-def show_stats(stats: Stats) -> None:
+def show_stats(stats: Stats, scheduler: SchedulerStatus) -> None:
     """Print the totals for a person."""
     show_queues(stats.queues)
     output.say()
@@ -105,7 +112,7 @@ def show_stats(stats: Stats) -> None:
     else:
         output.say("no worker is alive; liteq work starts one")
     output.say()
-    output.pairs(_facts(stats))
+    output.pairs(_scheduler_facts(scheduler) + _facts(stats))
 
 
 def show_queues(queues: list[QueueStats]) -> None:
@@ -143,6 +150,14 @@ def _worker_row(worker: WorkerRecord, *, now: int) -> list[str]:
 
 def _jobs(count: int) -> str:
     return f"{count:,} job{'s' * (count != 1)}"
+
+
+def _scheduler_facts(scheduler: SchedulerStatus) -> list[tuple[str, str]]:
+    if not scheduler.schedules:
+        return []
+    upcoming = relative(scheduler.next_fire_at, now_ms=scheduler.at)
+    late = f", {span(scheduler.average_lateness_ms)} late in the mean" if scheduler.fired else ""
+    return [("schedules", f"{summary(scheduler)}; next {upcoming}, {scheduler.fired:,} fired{late}")]
 
 
 def _facts(stats: Stats) -> list[tuple[str, str]]:

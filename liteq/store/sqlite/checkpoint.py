@@ -89,7 +89,7 @@ class Checkpointer:
     def _connect(self) -> Connection:
         connection = connect(self._path)
         try:
-            write_ahead(connection)
+            write_ahead(connection, timeout_ms=RESTART_WAIT_MS)
             wait_when_busy(connection, RESTART_WAIT_MS)
         except BaseException:
             connection.close()

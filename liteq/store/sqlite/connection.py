@@ -9,7 +9,7 @@ from typing import Any
 
 import apsw
 
-from liteq.errors import NotALiteqFile, StorageError
+from liteq.errors import Busy, NotALiteqFile, StorageError
 from liteq.store.sqlite.statements import statements
 from liteq.store.sqlite.translate import RAW_ERRORS, raw_errors_translated, translated
 
@@ -83,12 +83,17 @@ def connect(path: Path, *, read_only: bool = False) -> Connection:
     return Connection(raw)
 
 
+def sqlite_version() -> str:
+    """Give the version of the SQLite library that is in use."""
+    return apsw.sqlite_lib_version()
+
+
 def refuse_old_sqlite() -> None:
     """Before 3.51.3 two connections that checkpoint and commit at once could corrupt the file."""
-    version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+    version = tuple(int(part) for part in sqlite_version().split("."))
     if version < OLDEST_SQLITE:
         wanted = ".".join(map(str, OLDEST_SQLITE))
-        raise StorageError(f"SQLite {apsw.sqlite_lib_version()} can corrupt WAL files; {wanted} or newer is needed")
+        raise StorageError(f"SQLite {sqlite_version()} can corrupt WAL files; {wanted} or newer is needed")
 
 
 def harden(raw: apsw.Connection) -> None:
@@ -107,14 +112,29 @@ def keep_plans(raw: apsw.Connection) -> None:
     raw.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
 
 
-def write_ahead(connection: Connection) -> None:
+def write_ahead(connection: Connection, *, timeout_ms: int) -> None:
     """WAL lets readers and the writer work at once. Checkpoints are ours to time, and the log keeps its size:
     on a full disk only a log that is already there can take a commit."""
-    mode = connection.plain("PRAGMA journal_mode = WAL")
+    mode = _switched_to_wal(connection, timeout_ms)
     if mode != [("wal",)]:
         raise StorageError(f"the file cannot be switched to WAL; its journal mode stays {mode[0][0]}")
     connection.plain("PRAGMA wal_autocheckpoint = 0")
     connection.raw.pragma("journal_size_limit", JOURNAL_SIZE_LIMIT)
+
+
+def _switched_to_wal(connection: Connection, timeout_ms: int) -> list[Row]:
+    # The switch reads first and writes then, and where a read becomes a write SQLite never asks the busy handler:
+    # of two processes that switch a new file at once, one is refused on the spot. So the waiting is done here.
+    pause, tries = _jittered_pauses(timeout_ms), 0
+    deadline = time.monotonic() + timeout_ms / 1000
+    while True:
+        try:
+            return connection.plain("PRAGMA journal_mode = WAL")
+        except Busy:
+            if time.monotonic() >= deadline:
+                raise
+        pause(tries)
+        tries += 1
 
 
 def wait_when_busy(connection: Connection, timeout_ms: int) -> None:

@@ -3,10 +3,10 @@
 import os
 import threading
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from liteq.errors import DiskFull, ForkedClient, StorageError, WrongState
+from liteq.errors import DiskFull, ForkedClient, ReadOnly, StorageError, WrongState
 from liteq.store.sqlite import schema
 from liteq.store.sqlite.checkpoint import Checkpointer
 from liteq.store.sqlite.connection import Bindings, Connection, Row, connect, wait_when_busy, write_ahead
@@ -61,7 +61,7 @@ class JobFile:
             if not known:
                 # Only a file without tables can still be taught to give pages back.
                 connection.plain("PRAGMA auto_vacuum = INCREMENTAL")
-            write_ahead(connection)
+            write_ahead(connection, timeout_ms=busy_timeout_ms)
             self.writer = Writer(
                 connection,
                 self.sidecar,
@@ -182,10 +182,18 @@ class JobFile:
 
 
 def _look(path: Path, *, shared: bool, busy_timeout_ms: int) -> bool:
-    """Tell whether the file is a liteq file, without changing a byte of it."""
+    """Tell whether the file is a liteq file, without changing a byte of what was committed to it."""
     if path.stat().st_size == 0:
         return False
-    connection = connect(path, read_only=True)
+    with suppress(ReadOnly):
+        return _holds_liteq(path, shared=shared, read_only=True, busy_timeout_ms=busy_timeout_ms)
+    # Who died while it made the file, before the log, left a rollback journal: nobody can read the file until
+    # somebody who may write has taken the half-done commit back.
+    return _holds_liteq(path, shared=shared, read_only=False, busy_timeout_ms=busy_timeout_ms)
+
+
+def _holds_liteq(path: Path, *, shared: bool, read_only: bool, busy_timeout_ms: int) -> bool:
+    connection = connect(path, read_only=read_only)
     try:
         wait_when_busy(connection, busy_timeout_ms)
         return schema.holds_liteq(connection, shared=shared)

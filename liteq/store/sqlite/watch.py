@@ -4,9 +4,11 @@ from liteq.clock import SystemClock
 from liteq.store.sqlite.file import JobFile
 from liteq.store.sqlite.platform import watch_file
 
-PATIENCE_MS = 100
-"""The kernel speaks at the write, the commit is visible after its fsync: for so long one may be on its way."""
-SOON_MS = 20
+PAUSES_MS = ((20, 1), (100, 5), (3_000, 20))
+"""The kernel speaks at the write, but a commit is visible only after its fsync, which a busy disk may take seconds for.
+
+So long after a signal, so long between two looks.
+"""
 
 _CLOCK = SystemClock()
 
@@ -46,9 +48,7 @@ class CommitWatch:
     def _pause_ms(self, now: int) -> int:
         """Give how long nothing can become visible without another signal; short while a commit may be on its way."""
         since = now - self._signalled_at
-        if since < SOON_MS:
-            return 1
-        return 5 if since < PATIENCE_MS else 3_600_000
+        return next((pause for until, pause in PAUSES_MS if since < until), 3_600_000)
 
     def _has_news(self) -> bool:
         """Tell whether somebody committed, or called, since this last said so."""
