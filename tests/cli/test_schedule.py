@@ -202,6 +202,9 @@ def test_firing_ends_when_nobody_reads_its_lines(liteq: Liteq, folder: Path) -> 
     firing = subprocess.Popen([*COMMAND, "schedule", "run"], cwd=folder, env=environment, stdout=subprocess.PIPE)
     assert firing.stdout is not None
 
-    firing.stdout.close()
-
-    assert firing.wait(20) == 0
+    try:
+        firing.stdout.close()
+        assert firing.wait(20) == 0
+    finally:
+        firing.kill()
+        firing.wait()
