@@ -130,13 +130,13 @@ def _read_max_crashes(value: Any) -> dict[str, Any]:
 
 
 def _read_after(value: Any) -> dict[str, Any]:
-    given = value if isinstance(value, (list, tuple)) else [value]
-    return {"parents": tuple(dict.fromkeys(_parent_id(one) for one in cast("Sequence[Any]", given)))}
+    given: list[Any] = list(value) if isinstance(value, (list, tuple)) else [value]  # pyright: ignore[reportUnknownArgumentType]
+    return {"parents": tuple(dict.fromkeys(_parent_id(one) for one in given))}
 
 
 def _parent_id(value: Any) -> int:
     if isinstance(value, Job):
-        return cast("Job[Any]", value).id
+        return int(value.id)
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"after must name jobs by handle or id, not {type(value).__name__}")
     if not 0 < value < 2**63:
