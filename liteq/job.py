@@ -96,7 +96,7 @@ class Parent:
     @property
     def result(self) -> Any:
         """The result as plain JSON values. Raises NotCompleted where there is none."""
-        return self.result_as(Any)
+        return result_of(self._record, Any)
 
     def result_as(self, kind: type[R] | Any) -> R:
         """Give the result in the type that is wanted. Raises NotCompleted, and Undecodable where it does not fit."""
