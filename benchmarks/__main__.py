@@ -8,13 +8,14 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from benchmarks import drain, enqueue, latency, raw, recovery, schedules
+from benchmarks import drain, enqueue, fairness, latency, raw, recovery, schedules
 from benchmarks.harness import Plan, Table
 
 QUESTIONS = {
     "raw": raw.measure,
     "enqueue": enqueue.measure,
     "drain": drain.measure,
+    "fairness": fairness.measure,
     "latency": latency.measure,
     "recovery": recovery.measure,
     "schedules": schedules.measure,

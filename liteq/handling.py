@@ -68,7 +68,8 @@ class Handling:
 
     def delete_jobs(self, job_id: int | None = None, **wanted: Any) -> list[int]:
         """Remove a job that does not run, or all that match. Gives the ids."""
-        return self._change("delete", job_id, wanted, self.engine.delete)
+        now = self.clock.now_ms()
+        return self._change("delete", job_id, wanted, lambda ids: self.engine.delete(ids, now=now))
 
     def reschedule(
         self,

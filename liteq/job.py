@@ -29,6 +29,7 @@ class Run:
     """One attempt while it runs: what the worker shares with the task through its context."""
 
     __slots__ = (
+        "ask_parents",
         "asked_to_stop",
         "claim",
         "deadline_at",
@@ -58,10 +59,48 @@ class Run:
         self.saw_stop = False
         self.lost = False
         self.lines: list[str] | None = None
+        self.ask_parents: Callable[[int], list[JobRecord]] = _no_parents
+
+
+def _no_parents(_job_id: int) -> list[JobRecord]:
+    return []
 
 
 running: ContextVar[Run | None] = ContextVar("liteq_running", default=None)
 """The attempt that the calling thread or coroutine is busy with."""
+
+
+class Parent:
+    """A job that this one waited for, as it ended."""
+
+    __slots__ = ("_record",)
+
+    def __init__(self, record: JobRecord) -> None:
+        self._record = record
+
+    def __repr__(self) -> str:
+        return f"<Parent {self.id} {self.state.word}>"
+
+    @property
+    def id(self) -> int:
+        return self._record.id
+
+    @property
+    def task(self) -> str:
+        return self._record.task
+
+    @property
+    def state(self) -> State:
+        return self._record.state
+
+    @property
+    def result(self) -> Any:
+        """The result as plain JSON values. Raises NotCompleted where there is none."""
+        return result_of(self._record, Any)
+
+    def result_as(self, kind: type[R] | Any) -> R:
+        """Give the result in the type that is wanted. Raises NotCompleted, and Undecodable where it does not fit."""
+        return cast("R", result_of(self._record, kind))
 
 
 class JobContext:
@@ -95,6 +134,11 @@ class JobContext:
     def deadline(self) -> datetime | None:
         """When the time limit ends, UTC; None without a limit."""
         return None if self._run.deadline_at is None else to_datetime(self._run.deadline_at)
+
+    @property
+    def parents(self) -> tuple[Parent, ...]:
+        """The jobs that this one waited for, in the order in which they were given, as far as they are still kept."""
+        return tuple(Parent(record) for record in self._run.ask_parents(self.id))
 
     @property
     def fire_at(self) -> datetime | None:
@@ -216,15 +260,7 @@ class Job(Generic[R]):
     @property
     def result(self) -> R:
         """The result, in the type that the task is annotated with. Raises NotCompleted without one."""
-        record = self.record
-        if record.state is not State.COMPLETED:
-            why = f": {record.reason}" if record.reason else ""
-            raise NotCompleted(f"job {self.id} is {record.state.word}, it has no result{why}")
-        if record.result_error is not None:
-            raise NotCompleted(f"job {self.id} completed, but its result was not stored: {record.result_error}")
-        if record.result is None:
-            return cast("R", None)
-        return cast("R", decode(record.result, decoder(self._result_type), what="result"))
+        return cast("R", result_of(self.record, self._result_type))
 
     def wait(self, timeout: timedelta | float | None = None) -> "Job[R]":
         """Return the handle once the job is completed, dead or cancelled.
@@ -257,6 +293,16 @@ class Job(Generic[R]):
     def _warn_without_worker(self) -> None:
         if not any(worker.alive for worker in self._engine.workers()):
             log.warning("no worker is alive; nobody will run job %d", self.id, extra={"job_id": self.id})
+
+
+def result_of(record: JobRecord, kind: Any) -> Any:
+    """Give a job's result in the type that is wanted. Raises NotCompleted where there is none."""
+    if record.state is not State.COMPLETED:
+        why = f": {record.reason}" if record.reason else ""
+        raise NotCompleted(f"job {record.id} is {record.state.word}, it has no result{why}")
+    if record.result_error is not None:
+        raise NotCompleted(f"job {record.id} completed, but its result was not stored: {record.result_error}")
+    return None if record.result is None else decode(record.result, decoder(kind), what="result")
 
 
 def to_plain(record: JobRecord) -> dict[str, Any]:

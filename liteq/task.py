@@ -21,11 +21,11 @@ from typing import (
 
 import msgspec
 
-from liteq.errors import InvalidOption
+from liteq.errors import DependencyError, InvalidOption
 from liteq.job import Job, JobContext
 from liteq.model.firing import Template
 from liteq.model.instants import instant_ms, to_ms
-from liteq.model.job import SCOPE_CODES, NewJob, OnConflict, Scope, Unique
+from liteq.model.job import POLICY_CODES, SCOPE_CODES, NewJob, OnConflict, OnParentFailure, Scope, Unique
 from liteq.model.names import UNIQUE_KEY_MAX_BYTES, check_name
 from liteq.model.payload import crc
 from liteq.model.priority import check_priority
@@ -53,6 +53,8 @@ class Settings(TypedDict, total=False):
     retry: Retry
     timeout: timedelta | float | None
     max_crashes: int
+    after: "Job[Any] | int | Sequence[Job[Any] | int]"
+    on_parent_failure: OnParentFailure
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +72,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     retry: Retry | None = None
     timeout_ms: int | None = None
     max_crashes: int = DEFAULT_MAX_CRASHES
+    parents: tuple[int, ...] = ()
+    on_parent_failure: OnParentFailure = "cancel"
 
     def unique(self, now: int) -> Unique | None:
         """Give the unique key that a job enqueued now holds, None without one."""
@@ -125,6 +129,27 @@ def _read_max_crashes(value: Any) -> dict[str, Any]:
     return {"max_crashes": value}
 
 
+def _read_after(value: Any) -> dict[str, Any]:
+    given: list[Any] = list(value) if isinstance(value, (list, tuple)) else [value]  # pyright: ignore[reportUnknownArgumentType]
+    return {"parents": tuple(dict.fromkeys(_parent_id(one) for one in given))}
+
+
+def _parent_id(value: Any) -> int:
+    if isinstance(value, Job):
+        return int(value.id)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"after must name jobs by handle or id, not {type(value).__name__}")
+    if not 0 < value < 2**63:
+        raise DependencyError(f"there is no job {value} to wait for")
+    return value
+
+
+def _read_on_parent_failure(value: Any) -> dict[str, Any]:
+    if value not in POLICY_CODES:
+        raise InvalidOption("on_parent_failure must be 'cancel' or 'run'")
+    return {"on_parent_failure": value}
+
+
 _READERS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "queue": lambda value: {"queue": check_name(value, what="queue")},
     "priority": lambda value: {"priority": check_priority(value)},
@@ -137,6 +162,8 @@ _READERS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "retry": _read_retry,
     "timeout": lambda value: {"timeout_ms": None if value is None else to_ms(value, what="timeout", allow_zero=False)},
     "max_crashes": _read_max_crashes,
+    "after": _read_after,
+    "on_parent_failure": _read_on_parent_failure,
 }
 
 
@@ -178,12 +205,16 @@ class Call(msgspec.Struct, Generic[R], frozen=True):
             timeout_ms=options.timeout_ms,
             unique=options.unique(now),
             tags=options.tags,
+            parents=options.parents,
+            on_parent_failure=options.on_parent_failure,
         )
 
     def template(self, *, default_retry: Retry) -> Template:
         """Give the job that each tick of a schedule makes. Raises InvalidOption where ``run_at`` is fixed."""
         if self.options.run_at is not None:
             raise InvalidOption("a schedule decides when its jobs run; run_at cannot be given beside it")
+        if self.options.parents:
+            raise InvalidOption("each tick makes a job of its own, which cannot wait for one and the same parent")
         job = self.new_job(now=0, default_retry=default_retry)
         unique = (
             None if job.unique is None else msgspec.structs.replace(job.unique, held_until=None, on_conflict="skip")

@@ -10,6 +10,9 @@ OnConflict = Literal["raise", "return", "replace", "skip"]
 Answer = Literal["new", "returned", "replaced", "skipped"]
 Scope = Literal["started", "finished", "period", "always"]
 
+OnParentFailure = Literal["cancel", "run"]
+
+POLICY_CODES: dict[OnParentFailure, int] = {"cancel": 1, "run": 2}
 SCOPE_CODES: dict[Scope, int] = {"started": 1, "finished": 2, "period": 3, "always": 4}
 
 
@@ -27,7 +30,10 @@ class Unique(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewJob(msgspec.Struct, frozen=True, kw_only=True):
-    """A job that is wanted and not yet stored. Instants and durations are in milliseconds."""
+    """A job that is wanted and not yet stored. Instants and durations are in milliseconds.
+
+    It waits for ``parents``, which are ids, and for ``siblings``, which are places of earlier jobs in the same call.
+    """
 
     task: str
     queue: str
@@ -43,6 +49,9 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     schedule_id: int | None = None
     fire_at: int | None = None
+    parents: tuple[int, ...] = ()
+    siblings: tuple[int, ...] = ()
+    on_parent_failure: OnParentFailure = "cancel"
 
 
 class Enqueued(msgspec.Struct, frozen=True):

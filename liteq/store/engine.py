@@ -100,7 +100,9 @@ class Engine(Protocol):
     def enqueue(self, jobs: Sequence[NewJob], *, now: int) -> list[Enqueued]:
         """Store the jobs, ready or scheduled by their ``run_at``, all or none, answers in the given order.
 
-        Raises UniqueKeyTaken where a key is held and the job said ``raise``.
+        Those with parents wait until the last has completed; one whose parent is dead or cancelled already is cancelled
+        at once unless it said ``run``. Raises UniqueKeyTaken where a key is held and the job said ``raise``, and
+        DependencyError where a parent does not exist or does not stand before its child.
         """
         ...
 
@@ -176,8 +178,8 @@ class Engine(Protocol):
         """Alter jobs at rest; ready or scheduled follows from ``run_at``. Give the ids altered."""
         ...
 
-    def delete(self, job_ids: Sequence[int]) -> list[int]:
-        """Remove jobs that do not run, with their attempts; give the ids removed."""
+    def delete(self, job_ids: Sequence[int], *, now: int) -> list[int]:
+        """Remove jobs that do not run, with their attempts; give the ids removed. Their children are told."""
         ...
 
     def pause_queue(self, queue: str, *, reason: str | None, now: int) -> None:
@@ -284,6 +286,14 @@ class Engine(Protocol):
         ...
 
     def count_jobs(self, wanted: JobFilter) -> int: ...
+
+    def parents(self, job_id: int) -> list[JobRecord]:
+        """Give the jobs that the job waited for, in the order in which they were given; pruned ones are left out."""
+        ...
+
+    def children(self, job_id: int, *, limit: int, after: int = 0) -> list[JobRecord]:
+        """Give jobs that wait or waited for the job, by id, at most ``limit``, only ids above ``after``."""
+        ...
 
     def attempts(self, job_id: int) -> list[Attempt]:
         """Give what is remembered of the job's attempts, oldest first. A plain first success leaves none."""

@@ -1,11 +1,12 @@
 """Runs one claim in the calling thread and gives the verdict."""
 
 import logging
+from collections.abc import Callable
 
 from liteq.clock import Clock
 from liteq.errors import LiteqError, UnknownTask
 from liteq.job import Run, running
-from liteq.model.job import Claim, Report
+from liteq.model.job import Claim, JobRecord, Report
 from liteq.model.transitions import Outcome
 from liteq.registry import Registry
 from liteq.store.engine import Slate
@@ -21,7 +22,17 @@ log = logging.getLogger("liteq.worker")
 class Runner:
     """What every slot of a worker shares: the tasks, the slate, the judge."""
 
-    def __init__(self, tasks: Registry, clock: Clock, slate: Slate, judge: Judge, *, kill_after_ms: int) -> None:
+    def __init__(
+        self,
+        tasks: Registry,
+        clock: Clock,
+        slate: Slate,
+        judge: Judge,
+        *,
+        kill_after_ms: int,
+        ask_parents: Callable[[int], list[JobRecord]],
+    ) -> None:
+        self.ask_parents = ask_parents
         self.tasks = tasks
         self.clock = clock
         self.slate = slate
@@ -34,6 +45,7 @@ class Runner:
         """Note on the slate that the job starts now; give its run and the instant."""
         now = self.clock.now_ms()
         run = Run(claim)
+        run.ask_parents = self.ask_parents
         deadline = 0
         if claim.timeout_ms is not None:
             run.deadline_at = now + claim.timeout_ms

@@ -179,7 +179,14 @@ class Worker:
             all_tasks=self._card().tasks,
             max_jobs=settings.max_jobs,
         )
-        runner = Runner(self._tasks, self._clock, slate, self._judge, kill_after_ms=settings.kill_after_ms)
+        runner = Runner(
+            self._tasks,
+            self._clock,
+            slate,
+            self._judge,
+            kill_after_ms=settings.kill_after_ms,
+            ask_parents=self._engine.parents,
+        )
         self._watch = watch = self._engine.watch()
         self._desk = desk
         self._bench = bench = Bench(

@@ -170,7 +170,7 @@ def test_a_key_is_held_until_its_scope_ends(engine: Engine, scope: Scope) -> Non
 
     (running,) = engine.enqueue([newcomer()], now=NOW)
     if running.answer == "new":
-        engine.delete([running.job_id])
+        engine.delete([running.job_id], now=NOW)
     complete(engine, claim)
     (completed,) = engine.enqueue([newcomer()], now=NOW)
 
@@ -213,7 +213,7 @@ def test_a_period_lapses_at_its_very_millisecond(engine: Engine, now: int, answe
 
 def test_a_deleted_holder_leaves_its_key(engine: Engine) -> None:
     holder = enqueue_one(engine, new_job(unique=unique("always")))
-    engine.delete([holder])
+    engine.delete([holder], now=NOW)
 
     (answer,) = engine.enqueue([newcomer()], now=NOW)
 

@@ -66,7 +66,7 @@ VERBS: dict[str, Verb] = {
     "cancel": lambda engine, claim: engine.cancel([claim.job_id], reason="unwanted", now=LATER),
     "requeue": lambda engine, claim: engine.requeue([claim.job_id], now=LATER),
     "reschedule": lambda engine, claim: engine.reschedule([claim.job_id], Change(run_at=LATER), now=NOW),
-    "delete": lambda engine, claim: engine.delete([claim.job_id]),
+    "delete": lambda engine, claim: engine.delete([claim.job_id], now=LATER),
     "prune": _prune,
 }
 

@@ -87,7 +87,7 @@ def test_deleting_takes_attempts_and_tags_along_and_spares_what_runs(engine: Eng
     runs = enqueue_one(engine, new_job(tags=("a",)))
     claim_one(engine)
 
-    assert engine.delete([gone, runs, 999]) == [gone]
+    assert engine.delete([gone, runs, 999], now=NOW) == [gone]
 
     assert (engine.get_job(gone), engine.attempts(gone), engine.tags(gone)) == (None, [], ())
     assert (state_of(engine, runs), engine.tags(runs)) == (State.RUNNING, ("a",))
@@ -95,7 +95,7 @@ def test_deleting_takes_attempts_and_tags_along_and_spares_what_runs(engine: Eng
 
 def test_an_id_is_never_given_twice(engine: Engine) -> None:
     last = enqueue_one(engine)
-    engine.delete([last])
+    engine.delete([last], now=NOW)
 
     assert enqueue_one(engine) > last
 

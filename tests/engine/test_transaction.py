@@ -194,7 +194,7 @@ def test_upkeep_keeps_every_job(engine: Engine) -> None:
 
     engine.tend()
     engine.settle()
-    engine.delete(ids[1:])
+    engine.delete(ids[1:], now=NOW)
     engine.tend()
 
     assert [job.id for job in engine.list_jobs(EVERYTHING, limit=1_000)] == ids[:1]

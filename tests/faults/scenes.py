@@ -115,7 +115,7 @@ def _reschedule(engine: Engine) -> Verb:
 
 def _delete(engine: Engine) -> Verb:
     job_ids = _finished(engine, 3)
-    return lambda engine: engine.delete(job_ids)
+    return lambda engine: engine.delete(job_ids, now=NOW)
 
 
 def _prune(engine: Engine) -> Verb:
@@ -157,7 +157,7 @@ def _expire(engine: Engine) -> Verb:
 
 def _tend(engine: Engine) -> Verb:
     job_ids = [enqueue_one(engine, new_job(args=BIG * 30)) for _ in range(4)]
-    engine.delete(job_ids[1:])
+    engine.delete(job_ids[1:], now=NOW)
 
     def write_and_tend(engine: Engine) -> None:
         # Who tends a file from time to time is left the log by those who write.

@@ -118,7 +118,7 @@ class Script:
         return engine.reschedule(self._some(3), Change(run_at=NOW, priority=self._rng.randint(0, 9)), now=NOW)
 
     def _delete(self, engine: SqliteEngine) -> list[int]:
-        gone = engine.delete(self._some(1))
+        gone = engine.delete(self._some(1), now=NOW)
         self._known = [job_id for job_id in self._known if job_id not in gone]
         return gone
 

@@ -35,6 +35,15 @@ class Asking:
     def count_jobs(self, wanted: JobFilter) -> int:
         return int(self.file.read("count_" + _way(wanted), _filter(wanted))[0][0])
 
+    def parents(self, job_id: int) -> list[JobRecord]:
+        ids = [row[0] for row in self.file.read("parents", {"job_id": job_id})]
+        found = {record.id: record for record in self._jobs(ids)}
+        return [found[parent_id] for parent_id in ids if parent_id in found]
+
+    def children(self, job_id: int, *, limit: int, after: int = 0) -> list[JobRecord]:
+        values = {"job_id": job_id, "limit": limit, "after": after}
+        return self._jobs([row[0] for row in self.file.read("children", values)])[::-1]
+
     def attempts(self, job_id: int) -> list[Attempt]:
         return structs(Attempt, self.file.read("attempts", {"job_id": job_id}))
 

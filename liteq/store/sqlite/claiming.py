@@ -11,6 +11,7 @@ from itertools import islice
 import msgspec
 
 from liteq.model.job import Claim
+from liteq.store.sqlite.aftermath import work_off
 from liteq.store.sqlite.enqueueing import id_list
 from liteq.store.sqlite.file import JobFile
 
@@ -28,11 +29,15 @@ class Claiming:
     ) -> list[Claim]:
         wanted = (None if queues is None else frozenset(queues), frozenset(tasks))
         heads = self._heads(*wanted, limit)
-        if not heads and not self._due(now):
+        telling = bool(self.file.read("fanout"))
+        if not heads and not telling and not self._due(now):
             return []
         with self.file.writer.transaction(durable=False):
-            promoted = self.file.writer.connection.rows("promote", {"now": now})
-            if promoted:
+            connection = self.file.writer.connection
+            if telling:
+                work_off(connection, now=now)
+            promoted = connection.rows("promote", {"now": now})
+            if promoted or telling:
                 heads = self._heads(*wanted, limit)
             claims = self._take(heads, worker_id, queues, now)
             if len(claims) < len(heads):
@@ -51,6 +56,8 @@ class Claiming:
         # One snapshot: between two looks a job could pass from the one to the other and be seen in neither.
         with self.file.writer.transaction(durable=False):
             if self.file.read("running_of", {"worker_id": worker_id, "limit": 1}):
+                return True
+            if self.file.read("fanout"):
                 return True
             begun = self.file.read("begun_lanes", {"until": until})
             if any(task in wanted[1] and (wanted[0] is None or queue in wanted[0]) for queue, task in begun):

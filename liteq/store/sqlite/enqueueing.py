@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
-from liteq.errors import UniqueKeyTaken
-from liteq.model.job import SCOPE_CODES, Enqueued, NewJob, Unique
-from liteq.model.transitions import State
+from liteq.errors import DependencyError, UniqueKeyTaken
+from liteq.model.job import POLICY_CODES, SCOPE_CODES, Enqueued, NewJob, Unique
+from liteq.model.transitions import FINISHED, State
 from liteq.store.sqlite.file import JobFile
 
 
@@ -18,7 +18,7 @@ class Enqueueing:
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: int) -> list[Enqueued]:
         self.file.refuse_when_nearly_full()
-        if self.file.writer.holds() and any(job.unique is not None for job in jobs):
+        if self.file.writer.holds() and any(job.unique is not None or _has_parents(job) for job in jobs):
             with self.file.all_or_none():
                 return self._enqueue(jobs, now)
         return self.file.shared_commit.run(lambda: self._enqueue(jobs, now))
@@ -27,13 +27,20 @@ class Enqueueing:
         answers: list[Enqueued] = []
         plain: list[NewJob] = []
         for job in jobs:
-            if job.unique is None:
+            if job.unique is None and not _has_parents(job):
                 plain.append(job)
                 continue
             answers += self._insert(plain, now)
             plain = []
-            answers.append(self._enqueue_unique(job, job.unique, now))
+            answers.append(self._enqueue_one(job, answers, now))
         return answers + self._insert(plain, now)
+
+    def _enqueue_one(self, job: NewJob, earlier: Sequence[Enqueued], now: int) -> Enqueued:
+        if job.unique is not None:
+            held = self._held(job, job.unique, now)
+            if held is not None:
+                return held
+        return self._insert_child(job, earlier, now) if _has_parents(job) else self._insert([job], now)[0]
 
     def _insert(self, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
         if not jobs:
@@ -43,14 +50,45 @@ class Enqueueing:
         # AUTOINCREMENT under the write lock numbers one statement's rows without a gap.
         first = connection.raw.last_insert_rowid() - len(jobs) + 1
         answers = [Enqueued(first + n) for n in range(len(jobs))]
+        self._tag(jobs, answers)
+        return answers
+
+    def _insert_child(self, job: NewJob, earlier: Sequence[Enqueued], now: int) -> Enqueued:
+        """Store a job that waits for others. Their states are read under the lock: none can end unnoticed."""
+        parents = list(dict.fromkeys((*job.parents, *(_sibling(place, earlier) for place in job.siblings))))
+        connection = self.file.writer.connection
+        states: dict[int, int] = dict(connection.rows("states_of", {"job_ids": id_list(parents)}))
+        missing = [parent for parent in parents if parent not in states]
+        if missing:
+            raise DependencyError(f"there is no job {missing[0]} to wait for")
+        left = [parent for parent in parents if State(states[parent]) not in FINISHED]
+        failed = [parent for parent in parents if states[parent] in {State.DEAD, State.CANCELLED}]
+        stopped = bool(failed) and job.on_parent_failure == "cancel"
+        state = State.CANCELLED if stopped else State.WAITING if left else _at_rest(job, now)
+        reason = f"its parent, job {failed[0]}, was {State(states[failed[0]]).word}" if stopped else None
+        values = {"state": int(state), "parents_left": len(left), "reason": reason}
+        connection.rows("enqueue_child", _bindings(job, now) | values)
+        answer = Enqueued(connection.raw.last_insert_rowid())
+        self._tag([job], [answer])
+        policy = POLICY_CODES[job.on_parent_failure]
+        links = [
+            {"parent_id": parent, "child_id": answer.job_id, "policy": policy, "place": place}
+            for place, parent in enumerate(parents)
+        ]
+        connection.many("link", links)
+        if left and not stopped:
+            connection.rows("count_child", {"job_ids": id_list(left)})
+        return answer
+
+    def _tag(self, jobs: Sequence[NewJob], answers: Sequence[Enqueued]) -> None:
         tags = [
             {"tag": tag, "job_id": answer.job_id} for answer, job in zip(answers, jobs, strict=True) for tag in job.tags
         ]
         if tags:
-            connection.many("tag", tags)
-        return answers
+            self.file.writer.connection.many("tag", tags)
 
-    def _enqueue_unique(self, job: NewJob, unique: Unique, now: int) -> Enqueued:
+    def _held(self, job: NewJob, unique: Unique, now: int) -> Enqueued | None:
+        """Give the answer where the key is held; None when the job may have it, which is free from here on."""
         connection = self.file.writer.connection
         held = connection.rows("holder", {"unique_key": unique.key, "now": now})
         if held:
@@ -58,7 +96,7 @@ class Enqueueing:
             if not lapsed:
                 return self._answer_conflict(job, unique, job_id, State(state), now)
             connection.rows("free_key", {"job_id": job_id})
-        return self._insert([job], now)[0]
+        return None
 
     def _answer_conflict(self, job: NewJob, unique: Unique, job_id: int, state: State, now: int) -> Enqueued:
         if unique.on_conflict == "return":
@@ -80,6 +118,20 @@ class Enqueueing:
             f"the unique key {unique.key[:60]!r} is held by job {job_id}, which is {state.word}",
             job_id=job_id,
         )
+
+
+def _has_parents(job: NewJob) -> bool:
+    return bool(job.parents or job.siblings)
+
+
+def _sibling(place: int, earlier: Sequence[Enqueued]) -> int:
+    if not 0 <= place < len(earlier):
+        raise DependencyError("a job can wait only for jobs that come before it: else they would form a circle")
+    return earlier[place].job_id
+
+
+def _at_rest(job: NewJob, now: int) -> State:
+    return State.SCHEDULED if job.run_at > now else State.READY
 
 
 def _bindings(job: NewJob, now: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from liteq.errors import UniqueKeyTaken
 from liteq.model.job import Change
 from liteq.store.sqlite import metering
+from liteq.store.sqlite.aftermath import after_end
 from liteq.store.sqlite.enqueueing import id_list
 from liteq.store.sqlite.file import JobFile
 
@@ -19,8 +20,9 @@ class Handling:
         with self.file.writer.transaction():
             connection = self.file.writer.connection
             gone = connection.rows("cancel", values)
-            for _job_id, queue, task in gone:
+            for _job_id, queue, task, _children in gone:
                 metering.add(connection, queue, task, now=now, cancelled=1)
+            after_end(connection, [row[0] for row in gone if row[3]], failed="cancelled", now=now)
             asked = connection.rows("ask_cancel", values | {"hard": int(hard)})
         return sorted(row[0] for row in gone + asked)
 
@@ -55,9 +57,9 @@ class Handling:
         with self.file.writer.transaction():
             return sorted(row[0] for row in self.file.writer.connection.rows("reschedule", values))
 
-    def delete(self, job_ids: Sequence[int]) -> list[int]:
+    def delete(self, job_ids: Sequence[int], *, now: int) -> list[int]:
         with self.file.writer.transaction():
-            return delete_jobs(self.file, job_ids)
+            return delete_jobs(self.file, job_ids, now=now)
 
     def pause_queue(self, queue: str, *, reason: str | None, now: int) -> None:
         with self.file.writer.transaction():
@@ -68,11 +70,15 @@ class Handling:
             return bool(self.file.writer.connection.rows("resume_queue", {"queue": queue}))
 
 
-def delete_jobs(file: JobFile, job_ids: Sequence[int]) -> list[int]:
+def delete_jobs(file: JobFile, job_ids: Sequence[int], *, now: int) -> list[int]:
     """Remove jobs that do not run, with all that hangs on them; give the ids removed. Wants an open transaction."""
     connection = file.writer.connection
-    gone = sorted(row[0] for row in connection.rows("delete", {"job_ids": id_list(job_ids)}))
+    rows = connection.rows("delete", {"job_ids": id_list(job_ids)})
+    gone = sorted(row[0] for row in rows)
+    parents = [row[0] for row in rows if row[1]]
     if gone:
-        for statement in ("forget_attempts", "untag"):
+        for statement in ("forget_attempts", "untag", "unlink"):
             connection.rows(statement, {"job_ids": id_list(gone)})
+        connection.many("unlink_children", [{"parent_id": job_id} for job_id in gone if job_id not in parents])
+        after_end(connection, parents, failed="deleted", now=now)
     return gone

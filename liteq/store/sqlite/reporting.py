@@ -6,10 +6,14 @@ from typing import Any
 from liteq.errors import LeaseLost, WrongState
 from liteq.model.job import Claim, Completion, Report
 from liteq.model.transitions import Outcome
+from liteq.store.sqlite.aftermath import after_end
 from liteq.store.sqlite.connection import Connection
 from liteq.store.sqlite.enqueueing import id_list
 from liteq.store.sqlite.file import JobFile
 from liteq.store.sqlite.metering import add, count_outcome, count_outcomes
+
+_ENDS = {"dead_letter": "dead", "abort": "cancelled"}
+"""The verbs but ``complete`` after which a job is finished, and as what its children are told."""
 
 
 class Reporting:
@@ -28,11 +32,12 @@ class Reporting:
             kept = list(completions)
             lost: list[Claim] = []
             if len(done) < len(completions):
-                kept, lost = _split(completions, set(done))
+                kept, lost = _split(completions, {row[:2] for row in done})
             told = [attempt_row(one.claim, one.report) for one in kept if _worth_telling(one)]
             if told:
                 connection.many("remember", told)
             count_outcomes(connection, kept, now=now)
+            after_end(connection, [row[0] for row in done if row[2]], failed=None, now=now)
         return lost
 
     def retry(self, claim: Claim, *, run_at: int, report: Report, now: int) -> None:
@@ -68,10 +73,13 @@ class Reporting:
     def _move(self, verb: str, claim: Claim, report: Report, moment: int, /, **values: Any) -> None:
         with self.file.writer.transaction():
             connection = self.file.writer.connection
-            if not connection.rows(verb, fence(claim) | {"started_at": report.started_at} | values):
+            moved = connection.rows(verb, fence(claim) | {"started_at": report.started_at} | values)
+            if not moved:
                 self._refuse(verb, claim)
             connection.rows("remember", attempt_row(claim, report))
             count_outcome(connection, claim, report, verb=verb, now=moment)
+            if verb in _ENDS and moved[0][1]:
+                after_end(connection, [claim.job_id], failed=_ENDS[verb], now=moment)
             cancel_as_asked(connection, [claim.job_id], now=moment)
 
     def _refuse(self, verb: str, claim: Claim) -> None:
@@ -89,8 +97,9 @@ def cancel_as_asked(connection: Connection, job_ids: Sequence[int], *, now: int)
     if not job_ids:
         return set()
     gone = connection.rows("cancel_as_asked", {"job_ids": id_list(job_ids), "now": now})
-    for _job_id, queue, task in gone:
+    for _job_id, queue, task, _children in gone:
         add(connection, queue, task, now=now, cancelled=1)
+    after_end(connection, [row[0] for row in gone if row[3]], failed="cancelled", now=now)
     return {row[0] for row in gone}
 
 

@@ -12,6 +12,7 @@ from liteq.model.retry import decode_backoff
 from liteq.model.transitions import Outcome, State
 from liteq.store.engine import Slate
 from liteq.store.sqlite import metering
+from liteq.store.sqlite.aftermath import after_end
 from liteq.store.sqlite.connection import Row
 from liteq.store.sqlite.file import JobFile
 from liteq.store.sqlite.platform import boot_id, pid_namespace, process_start
@@ -177,7 +178,7 @@ class Staffing:
             "started_at": None if started is None or not (loss.charge or overdue) else started.started_at,
             "now": now,
         }
-        connection.rows("expire", values)
+        moved = connection.rows("expire", values)
         story = {
             "outcome": loss.outcome.value,
             "claimed_at": claimed_at,
@@ -189,6 +190,7 @@ class Staffing:
             "output": None,
         }
         connection.rows("remember", values | story)
+        after_end(connection, [row[0] for row in moved if row[1]], failed="dead", now=now)
         if loss.charge or overdue:
             dead = int(loss.state is State.DEAD)
             metering.add(connection, queue, task, now=now, crashed=int(loss.charge), failed=int(overdue), dead=dead)

@@ -47,7 +47,7 @@ class Tending:
         if not found:
             return 0
         with self.file.writer.transaction(durable=False):
-            return len(delete_jobs(self.file, found))
+            return len(delete_jobs(self.file, found, now=finished_before))
 
     def prune_metrics(self, *, before_minute: int) -> int:
         with self.file.writer.transaction(durable=False):

@@ -67,6 +67,22 @@ CREATE TABLE liteq_attempt (
     PRIMARY KEY (job_id, attempt)
 ) STRICT;
 
+CREATE TABLE liteq_dependency (
+    parent_id INTEGER NOT NULL,
+    child_id  INTEGER NOT NULL,
+    policy    INTEGER NOT NULL CHECK (policy BETWEEN 1 AND 2),
+    place     INTEGER NOT NULL,
+    PRIMARY KEY (parent_id, child_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX liteq_dependency_child ON liteq_dependency (child_id, place);
+
+CREATE TABLE liteq_fanout (
+    parent_id   INTEGER PRIMARY KEY,
+    failed      TEXT,
+    after_child INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
 CREATE TABLE liteq_tag (
     tag    TEXT NOT NULL,
     job_id INTEGER NOT NULL,

@@ -7,6 +7,17 @@ VALUES
     (iif(:run_at > :now, @scheduled, @ready), :priority, :run_at, :max_failures, :max_crashes, :timeout_ms, :now,
      :unique_scope, :held_until, :schedule_id, :fire_at, :args_crc, :queue, :task, :unique_key, :unique_key, :backoff, :args);
 
+-- name: enqueue_child
+-- none -> waiting / ready / scheduled / cancelled, as its parents decide.
+INSERT INTO liteq_job
+    (state, priority, run_at, max_failures, max_crashes, timeout_ms, enqueued_at, unique_scope, held_until,
+     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, args, parents_left, reason,
+     finished_at)
+VALUES
+    (:state, :priority, :run_at, :max_failures, :max_crashes, :timeout_ms, :now, :unique_scope, :held_until,
+     :schedule_id, :fire_at, :args_crc, :queue, :task, :unique_key, iif(:state = @cancelled, NULL, :unique_key),
+     :backoff, :args, :parents_left, :reason, iif(:state = @cancelled, :now, NULL));
+
 -- name: holder
 -- Who holds a unique key, and whether its time is over.
 SELECT id, state, held_until IS NOT NULL AND held_until <= :now AS lapsed
@@ -110,7 +121,7 @@ WHERE id = :job_id
   AND attempt = :attempt
   AND owner = :worker_id
   AND state = @running
-RETURNING id, attempt;
+RETURNING id, attempt, children;
 
 -- name: retry
 -- running -> scheduled, one failure more.
@@ -142,7 +153,7 @@ WHERE id = :job_id
   AND attempt = :attempt
   AND owner = :worker_id
   AND state = @running
-RETURNING id;
+RETURNING id, children;
 
 -- name: snooze
 -- running -> scheduled, no failure.
@@ -182,7 +193,7 @@ WHERE id = :job_id
   AND owner = :worker_id
   AND state = @running
   AND cancel_asked_at IS NOT NULL
-RETURNING id;
+RETURNING id, children;
 
 -- name: overdue_of
 SELECT id
@@ -237,7 +248,7 @@ WHERE id = :job_id
   AND attempt = :attempt
   AND owner = :worker_id
   AND state = @running
-RETURNING id;
+RETURNING id, iif(state = @dead, children, 0);
 
 -- name: cancel
 -- scheduled / waiting / blocked / ready -> cancelled.
@@ -248,7 +259,7 @@ SET state       = @cancelled,
     unique_slot = iif(unique_scope <= 2, NULL, unique_slot)
 WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND state IN (@scheduled, @waiting, @blocked, @ready)
-RETURNING id, queue, task;
+RETURNING id, queue, task, children;
 
 -- name: ask_cancel
 -- running -> running, asked to stop.
@@ -270,7 +281,7 @@ SET state       = @cancelled,
 WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND state IN (@scheduled, @ready)
   AND cancel_asked_at IS NOT NULL
-RETURNING id, queue, task;
+RETURNING id, queue, task, children;
 
 -- name: cancels_asked
 SELECT id, cancel_hard
@@ -299,6 +310,7 @@ SET state           = @ready,
     claimed_at      = NULL,
     started_at      = NULL,
     finished_at     = NULL,
+    parents_left    = 0,
     cancel_asked_at = NULL,
     reason          = NULL,
     result          = NULL,
@@ -326,15 +338,21 @@ RETURNING id;
 DELETE FROM liteq_job
 WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND state <> @running
-RETURNING id;
+RETURNING id, children;
 
 -- name: prunable
--- Completed and cancelled jobs that finished early enough, sought from the oldest id on.
+-- Completed and cancelled jobs that finished early enough, sought from the oldest id on. Who has live children stays:
+-- they may ask for its result.
 SELECT id
 FROM liteq_job
 WHERE id > :after_id
   AND id <= :up_to_id
   AND state IN (@completed, @cancelled)
   AND finished_at < :finished_before
+  AND NOT EXISTS (SELECT 1
+                  FROM liteq_dependency AS link
+                  CROSS JOIN liteq_job AS child ON child.id = link.child_id
+                  WHERE link.parent_id = liteq_job.id
+                    AND child.state <= @running)
 ORDER BY id
 LIMIT :limit;
