@@ -34,6 +34,9 @@ PriorityWord = Annotated[
 ]
 In = Annotated[str | None, typer.Option("--in", help="Not before so long from now: 30s, 5m, 1h30m.", metavar="TIME")]
 At = Annotated[str | None, typer.Option("--at", help="Not before this ISO instant.", metavar="ISO")]
+After = Annotated[
+    list[int] | None, typer.Option(help="Not before this job has completed; may be repeated.", min=1, metavar="ID")
+]
 UniqueKey = Annotated[str | None, typer.Option(help="If a live job holds this key, give its id instead.")]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="May be repeated.")]
 TimeLimit = Annotated[str | None, typer.Option(help="Stop the job when it runs for longer.", metavar="TIME")]
@@ -69,6 +72,7 @@ def settings_of(
     unique_key: str | None = None,
     tags: Sequence[str] | None = None,
     time_limit: str | None = None,
+    after: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """Give the settings of a job that the options mean, only those that were given."""
     if delay is not None and at is not None:
@@ -80,6 +84,7 @@ def settings_of(
         "run_at": None if at is None else instant_of(at),
         "unique_key": unique_key,
         "tags": list(tags) if tags else None,
+        "after": list(after) if after else None,
         "timeout": None if time_limit is None else parse_duration(time_limit),
     }
     return {name: value for name, value in wanted.items() if value is not None}

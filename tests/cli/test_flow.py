@@ -147,3 +147,15 @@ def test_the_demo_agrees_with_a_plain_loop(liteq: Liteq, folder: Path) -> None:
     assert [tick["finished_ms"] >= tick["dispatched_ms"] >= 0 for tick in report["ticks"]] == [True] * 3
     assert Path(report["file"]).is_relative_to(folder)
     assert "totals agree" in liteq("demo", "--folder", ".", TMPDIR=str(folder)).stdout
+
+
+def test_a_job_waits_for_another(liteq: Liteq) -> None:
+    liteq("enqueue", "tasks.add", "a:=1")
+
+    waiting = liteq("enqueue", "tasks.add", "a:=2", "--after", "1")
+    missing = liteq("enqueue", "tasks.add", "a:=2", "--after", "99")
+
+    assert (waiting.stdout, missing.returncode, "99" in missing.stderr) == ("2\n", 3, True)
+    assert json.loads(liteq("job", "show", "2", "--json").stdout)["state"] == "waiting"
+    assert liteq("work", "--burst").returncode == 0
+    assert json.loads(liteq("job", "show", "2", "--json").stdout)["state"] == "completed"

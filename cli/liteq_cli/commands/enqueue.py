@@ -35,6 +35,7 @@ def enqueue(
     delay: options.In = None,
     at: options.At = None,
     unique_key: options.UniqueKey = None,
+    after: options.After = None,
     tag: options.Tags = None,
     time_limit: options.TimeLimit = None,
     wait: options.Wait = False,
@@ -51,6 +52,7 @@ def enqueue(
         delay=delay,
         at=at,
         unique_key=unique_key,
+        after=after,
         tags=tag,
         time_limit=time_limit,
     )

@@ -30,6 +30,7 @@ def exec_(
     delay: options.In = None,
     at: options.At = None,
     unique_key: options.UniqueKey = None,
+    after: options.After = None,
     tag: options.Tags = None,
     time_limit: options.TimeLimit = None,
     max_failures: Annotated[
@@ -48,6 +49,7 @@ def exec_(
         delay=delay,
         at=at,
         unique_key=unique_key,
+        after=after,
         tags=tag,
         time_limit=time_limit,
     )
