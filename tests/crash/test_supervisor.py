@@ -92,13 +92,13 @@ def test_stopped_now_a_worker_gives_its_job_back(app: Liteq, fleet: Fleet, folde
 
 
 def test_the_list_tells_what_workers_are_at(app: Liteq, fleet: Fleet, folder: Path) -> None:
-    assert liteq("--file", "jobs.db", "worker", "list", "--json").stdout == "[]\n"
+    assert json.loads(liteq("--file", "jobs.db", "worker", "list", "--json").stdout) == {"workers": []}
     with fleet() as supervisor:
         done = enqueue(app, "quick", n=1)
         until(lambda: state(app, done) is State.COMPLETED)
         held = enqueue(app, "hold", mark="held", seconds=60)
         until(lambda: workers(app)[0].done == 1 and workers(app)[0].started)
-        (row,) = json.loads(liteq("--file", "jobs.db", "worker", "list", "--json").stdout)
+        (row,) = json.loads(liteq("--file", "jobs.db", "worker", "list", "--json").stdout)["workers"]
         plain = liteq("--file", "jobs.db", "worker", "list").stdout
 
     assert (row["state"], row["jobs"], row["done"], row["supervisor_pid"]) == ("working", [held], 1, supervisor.pid)

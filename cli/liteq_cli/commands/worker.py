@@ -41,7 +41,7 @@ def list_(context: typer.Context) -> None:
     liteq = opened(context)
     views = worker_views(liteq.engine, monotonic=liteq.clock.monotonic_ms())
     if session(context).as_json:
-        output.document([_plain(view) for view in views])
+        output.document({"workers": [_plain(view) for view in views]})
     elif views:
         output.table(COLUMNS, [_row(view, now=liteq.clock.now_ms()) for view in views])
     else:
