@@ -851,9 +851,6 @@ def test_what_only_enqueues_never_loads_croniter(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
 
 
-# What a reviewer broke
-
-
 def test_a_new_job_does_not_hide_that_the_clock_was_wrong(app: Liteq, clock: HandClock, report: Report) -> None:
     clock.advance(365 * 86_400)
     app.schedule("s", cron("*/10 * * * *"), report.call())
