@@ -133,7 +133,7 @@ FAULTS = (
     Fault(
         name="an idle claim takes the write lock",
         path=f"{STORE}/claiming.py",
-        old="if not heads and not self._due(now):",
+        old="if not heads and not telling and not self._due(now):",
         new="if not heads and now < 0:",
         tests=(CLAIM,),
     ),
@@ -316,7 +316,7 @@ FAULTS = (
         name="workers leave before their forerunner's successor is there",
         path="liteq/worker/recycling.py",
         old=" for child in staying) < wanted:",
-        new=" for child in staying) < len(children):",
+        new=" for child in staying) < 1:",
         tests=("tests/crash/test_supervisor.py",),
     ),
     Fault(
