@@ -251,8 +251,8 @@ class Engine(Protocol):
         """Give the schedules by name, at most ``limit``, only names behind ``after``."""
         ...
 
-    def ticks(self, schedule_id: int, *, limit: int, before: int | None = None) -> list[TickRecord]:
-        """Give the traces of the latest ticks first, only of ticks before ``before`` when given."""
+    def ticks(self, schedule_id: int, *, limit: int) -> list[TickRecord]:
+        """Give the traces of the latest ticks first."""
         ...
 
     def ticks_with_job(self, schedule_id: int, ticks: Sequence[int]) -> set[int]:

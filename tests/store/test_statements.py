@@ -22,7 +22,7 @@ SCANS = {
     "workers": SMALL,
     "worker_identities": SMALL,
     "fanout": "gives the first row: the table holds only fan-outs that are not finished yet",
-    "prune_ticks": "walks from the oldest row on, as far as its limit",
+    "prunable_ticks": "walks from the oldest row on, as far as its limit",
     "misplaced_schedules": "asked when a scheduler starts, and when the clock was set back",
     "schedule_totals": "counts all schedules for a person; an index on every column would cost each tick",
     "all_tick_counts": "a few rows for each schedule, added up for a person",

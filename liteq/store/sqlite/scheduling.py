@@ -19,8 +19,6 @@ from liteq.store.sqlite.asking import structs
 from liteq.store.sqlite.enqueueing import id_list
 from liteq.store.sqlite.file import JobFile
 
-_END = 2**63 - 1
-
 
 class Scheduling:
     """The verbs and questions about schedules."""
@@ -123,9 +121,8 @@ class Scheduling:
     def list_schedules(self, *, limit: int, after: str = "") -> list[ScheduleRecord]:
         return _records(self.file.read("list_schedules", {"after": after, "limit": limit}))
 
-    def ticks(self, schedule_id: int, *, limit: int, before: int | None = None) -> list[TickRecord]:
-        values = {"schedule_id": schedule_id, "limit": limit, "before": _END if before is None else before}
-        return structs(TickRecord, self.file.read("ticks", values))
+    def ticks(self, schedule_id: int, *, limit: int) -> list[TickRecord]:
+        return structs(TickRecord, self.file.read("ticks", {"schedule_id": schedule_id, "limit": limit}))
 
     def ticks_with_job(self, schedule_id: int, ticks: Sequence[int]) -> set[int]:
         values = {"schedule_id": schedule_id, "ticks": id_list(ticks)}
@@ -152,9 +149,11 @@ class Scheduling:
         return {State(state): jobs for state, jobs in self.file.read("states_of_ticks", {"after_id": after_id})}
 
     def prune_ticks(self, *, decided_before: int, limit: int) -> int:
+        found = [row[0] for row in self.file.read("prunable_ticks", {"decided_before": decided_before, "limit": limit})]
+        if not found:
+            return 0
         with self.file.writer.transaction(durable=False):
-            values = {"before": decided_before, "limit": limit}
-            return len(self.file.writer.connection.rows("prune_ticks", values))
+            return len(self.file.writer.connection.rows("forget_ticks", {"tick_ids": id_list(found)}))
 
 
 def _records(rows: Sequence[tuple[Any, ...]]) -> list[ScheduleRecord]:

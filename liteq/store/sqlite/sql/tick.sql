@@ -13,7 +13,6 @@ SET ticks   = ticks + excluded.ticks,
 SELECT id, schedule_id, fire_at, decided_at, outcome, ticks, job_id
 FROM liteq_tick
 WHERE schedule_id = :schedule_id
-  AND fire_at < :before
 ORDER BY fire_at DESC, id DESC
 LIMIT :limit;
 
@@ -83,13 +82,15 @@ SELECT seq
 FROM sqlite_sequence
 WHERE name = 'liteq_tick';
 
--- name: prune_ticks
+-- name: prunable_ticks
+-- The oldest traces, as far as they were decided early enough.
+SELECT id
+FROM (SELECT id, decided_at FROM liteq_tick WHERE outcome <> 'buffered' ORDER BY id LIMIT :limit)
+WHERE decided_at < :decided_before;
+
+-- name: forget_ticks
 DELETE FROM liteq_tick
-WHERE id IN (
-    SELECT id
-    FROM (SELECT id, decided_at FROM liteq_tick WHERE outcome <> 'buffered' ORDER BY id LIMIT :limit)
-    WHERE decided_at < :before
-)
+WHERE id IN (SELECT value FROM json_each(:tick_ids))
 RETURNING id;
 
 -- name: drop_buffered
