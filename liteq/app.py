@@ -4,7 +4,6 @@ import os
 import threading
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 from zoneinfo import ZoneInfo
@@ -13,6 +12,7 @@ from liteq.clock import Clock, SystemClock
 from liteq.command import COMMAND, command_call
 from liteq.errors import InvalidOption, StorageError
 from liteq.handling import Handling
+from liteq.importing import importing, refuse_while_importing
 from liteq.job import Job, JobContext
 from liteq.model.instants import to_ms
 from liteq.model.job import Enqueued
@@ -43,9 +43,6 @@ MAX_PAYLOAD_LIMIT = 64 * 1024 * 1024
 Schedulable = Call[Any] | Payload | Task[..., Any] | Callable[..., Any] | str
 
 Durability = Literal["full", "normal"]
-
-importing: ContextVar[str | None] = ContextVar("liteq_importing", default=None)
-"""The module that is being imported only to find its app: enqueueing there would be repeated by every worker."""
 
 
 class Liteq(Handling):
@@ -290,7 +287,7 @@ class Liteq(Handling):
 
         Handles come in the given order; jobs whose unique key was held and that said ``skip`` are left out.
         """
-        _refuse_while_importing()
+        refuse_while_importing()
         calls = [self.call(one) for one in wanted]
         now = self.clock.now_ms()
         answers = self.engine.enqueue(
@@ -299,7 +296,7 @@ class Liteq(Handling):
         return [self._handle(c, a) for c, a in zip(calls, answers, strict=True) if a.answer != "skipped"]
 
     def _send(self, call: Call[Any]) -> Job[Any]:
-        _refuse_while_importing()
+        refuse_while_importing()
         now = self.clock.now_ms()
         answer = self.engine.enqueue([call.new_job(now=now, default_retry=self.default_retry)], now=now)[0]
         return self._handle(call, answer)
@@ -383,15 +380,6 @@ class Liteq(Handling):
         names = tuple(tasks) if tasks is not None else tuple(definition.name for definition in self.tasks)
         return Claims(
             self.engine, self.clock, queues=queues, tasks=names, limit=limit, wait=wait, lease_ms=self.lease_ms
-        )
-
-
-def _refuse_while_importing() -> None:
-    """Refuse to enqueue while a command imports the application: every worker would enqueue again."""
-    named = importing.get()
-    if named is not None:
-        raise InvalidOption(
-            f"{named} enqueues while it is imported; put that behind the line: if __name__ == '__main__':"
         )
 
 

@@ -1,5 +1,6 @@
 """What applications and people do by hand: to jobs by id or by filter, and to whole queues."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,16 +17,16 @@ from liteq.selection import job_filter, matching_ids
 from liteq.store.engine import Engine
 
 
-class Handling:
+class Handling(ABC):
     """The part of ``Liteq`` that finds and alters what is stored already."""
 
     tasks: Registry
     clock: Clock
 
     @property
+    @abstractmethod
     def engine(self) -> Engine:
         """What keeps the jobs."""
-        raise NotImplementedError
 
     def get_job(self, job_id: int) -> Job[Any]:
         """Give the handle of a job, with its row read. Raises JobNotFound."""

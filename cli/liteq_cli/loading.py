@@ -7,8 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
-from liteq.app import Liteq, importing
+from liteq.app import Liteq
 from liteq.errors import LiteqError
+from liteq.importing import importing
 from liteq.model.names import shown
 from liteq_cli.exits import Refused
 
