@@ -164,12 +164,15 @@ def put_right(record: ScheduleRecord, release: str, now: int) -> Advance | None:
     return _step(record, tick, release=release_for(schedule), spec=schedule.encode(), even_paused=True)
 
 
-def trace_of(schedule_id: int, tick: int, answer: Enqueued, now: int) -> Tick:
-    fired = answer.answer == "new"
+def trace_of(
+    schedule_id: int, tick: int, answer: Enqueued, now: int, *, outcome: TickOutcome = TickOutcome.FIRED
+) -> Tick:
+    """Give the trace of a tick whose job was stored, or whose unique key was held by another."""
+    made = outcome if answer.answer == "new" else TickOutcome.UNIQUE
     return Tick(
         schedule_id=schedule_id,
         fire_at=tick,
-        outcome=TickOutcome.FIRED if fired else TickOutcome.UNIQUE,
+        outcome=made,
         job_id=answer.job_id,
-        late_ms=max(0, now - tick) if fired else 0,
+        late_ms=max(0, now - tick) if made is TickOutcome.FIRED else 0,
     )

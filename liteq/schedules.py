@@ -23,6 +23,7 @@ from liteq.model.names import check_name
 from liteq.model.schedule import AnySchedule, Schedule, decode_schedule
 from liteq.ops.schedule_stats import SchedulerStatus, collect_scheduler_status
 from liteq.schedule_rows import Declaration, resumed, row_for, ticks_between
+from liteq.schedule_steps import trace_of
 from liteq.store.engine import Engine
 from liteq.task import Call
 
@@ -238,15 +239,8 @@ class Schedules:
             left = self._unmade(record, ticks) if outcome is TickOutcome.BACKFILLED else list(ticks)
             jobs = [template.job_at(now, schedule_id=record.id, fire_at=tick) for tick in left]
             answers = self.engine.enqueue(jobs, now=now) if jobs else []
-            traces = [
-                Tick(
-                    schedule_id=record.id,
-                    fire_at=tick,
-                    outcome=outcome if answer.answer == "new" else TickOutcome.UNIQUE,
-                    job_id=answer.job_id,
-                )
-                for tick, answer in zip(left, answers, strict=True)
-            ]
+            pairs = zip(left, answers, strict=True)
+            traces = [trace_of(record.id, tick, answer, now, outcome=outcome) for tick, answer in pairs]
             self.engine.record_ticks(traces, now=now)
         return [answer.job_id for answer in answers]
 
@@ -299,9 +293,11 @@ def _checked(schedule: object) -> Any:
     return schedule
 
 
-def to_plain(stored: StoredSchedule) -> dict[str, Any]:
-    """Give a schedule as plain values for JSON: instants as ISO text in UTC, the value and the job decoded."""
-    record = stored.record
+def to_plain(record: ScheduleRecord, schedule: AnySchedule | None, template: Template | None) -> dict[str, Any]:
+    """Give a schedule as plain values for JSON: instants as ISO text in UTC, the value and the job decoded.
+
+    None stands for what cannot be read here.
+    """
     plain: dict[str, Any] = {
         "name": record.name,
         "revision": record.revision,
@@ -314,13 +310,13 @@ def to_plain(stored: StoredSchedule) -> dict[str, Any]:
     for name in ("next_fire_at", "advanced_at", "created_at", "paused_at"):
         value = getattr(record, name)
         plain[name] = None if value is None else to_datetime(value).isoformat()
-    schedule = stored.schedule
-    plain["describe"] = schedule.describe()
+    plain["describe"] = None if schedule is None else schedule.describe()
     plain["schedule"] = msgspec.to_builtins(schedule)
-    template = stored.template
-    job = {
-        name: getattr(template.job, name)
-        for name in ("task", "queue", "priority", "max_failures", "timeout_ms", "tags")
-    }
-    plain["job"] = job | {"args": msgspec.json.decode(template.job.args), "delay_ms": template.delay_ms}
+    plain["job"] = None if template is None else _job_document(template)
     return plain
+
+
+def _job_document(template: Template) -> dict[str, Any]:
+    wanted = ("task", "queue", "priority", "max_failures", "timeout_ms", "tags")
+    job = {name: getattr(template.job, name) for name in wanted}
+    return job | {"args": msgspec.json.decode(template.job.args), "delay_ms": template.delay_ms}

@@ -1,6 +1,5 @@
 """Worker processes under a supervisor: how they are started, and how what happens to them is told."""
 
-import json
 import logging
 import shlex
 import sys
@@ -42,8 +41,7 @@ def _open(hello: Hello) -> Engine:
 
 def _as_json(event: Event) -> None:
     plain: dict[str, Any] = msgspec.to_builtins(event)
-    output.say(json.dumps(plain | {"at": to_datetime(event.at).isoformat()}))
-    sys.stdout.flush()
+    output.json_line(plain | {"at": to_datetime(event.at).isoformat()})
 
 
 def _as_line(event: Event) -> None:

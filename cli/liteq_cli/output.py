@@ -1,6 +1,7 @@
 """The one place that renders: a JSON document, a rich table on a terminal, plain columns off one."""
 
 import json
+import logging
 import os
 import shutil
 import sys
@@ -74,6 +75,18 @@ def document(value: object) -> None:
     plain = msgspec.to_builtins(value, str_keys=True)
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     say(json.dumps(plain, indent=2, ensure_ascii=not unicode))
+
+
+def json_line(value: object) -> None:
+    """Print one JSON document in a line, for a reader that follows."""
+    say(json.dumps(msgspec.to_builtins(value, str_keys=True)))
+    sys.stdout.flush()
+
+
+def log_to_stderr(level: str) -> None:
+    """Have what is logged from this level on written to stderr."""
+    layout = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+    logging.basicConfig(stream=sys.stderr, level=level.upper(), format=layout, datefmt="%H:%M:%S")
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, title: str | None = None) -> None:

@@ -28,6 +28,11 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(milliseconds=total)
 
 
+def duration_ms(text: str) -> int:
+    """Give the same duration in milliseconds."""
+    return round(parse_duration(text).total_seconds() * 1000)
+
+
 def parse_instant(text: str, *, local: timezone | None = None) -> datetime:
     """Give the instant of an ISO 8601 text, aware. Without an offset it is in ``local``, by default the machine's.
 

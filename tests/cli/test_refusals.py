@@ -1,5 +1,6 @@
 """Exit codes, and what is said with each: one line, a hint, no traceback."""
 
+import json
 import os
 import pty
 import signal
@@ -281,3 +282,14 @@ def test_looking_at_a_named_file_needs_no_working_app(liteq: Liteq, folder: Path
 
     assert liteq("status", LITEQ_APP="broken").returncode == 2
     assert liteq("status", "-f", "jobs.db", LITEQ_APP="broken").returncode == 0
+
+
+def test_a_time_to_wait_without_waiting_is_refused_before_anything_is_stored(liteq: Liteq) -> None:
+    liteq("init")
+    refused = [
+        liteq("enqueue", "tasks.add", "a:=1", "--timeout", "5s"),
+        liteq("exec", "--timeout", "5s", "--", "true"),
+    ]
+
+    assert [ended.returncode for ended in refused] == [2, 2]
+    assert json.loads(liteq("job", "list", "--json").stdout)["jobs"] == []

@@ -29,8 +29,8 @@ from liteq import (
     every,
     manual,
 )
-from liteq.app import importing
 from liteq.clock import to_datetime
+from liteq.importing import importing
 from liteq.model.firing import Advance, ScheduleRow, TickOutcome
 from liteq.model.schedule import AnySchedule
 from liteq.scheduler import Scheduler

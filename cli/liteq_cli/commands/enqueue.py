@@ -56,6 +56,7 @@ def enqueue(
         tags=tag,
         time_limit=time_limit,
     )
+    refuse_timeout_alone(timeout, wait=wait)
     given = session(context)
     refuse_without_app(given)
     app = opened(context, create=True, tasks=True)
@@ -82,10 +83,14 @@ def call_of_words(app: Liteq, task: str, words: list[str], args: str | None) -> 
     return app.call(task, *positional, **named)
 
 
-def finish(app: Liteq, job_id: int, *, answer: str, wait: bool, timeout: str | None, as_json: bool) -> None:
-    """Print what was enqueued and, if asked, wait for it."""
+def refuse_timeout_alone(timeout: str | None, *, wait: bool) -> None:
+    """Raise Refused, before anything is stored, for a time to wait where nobody waits."""
     if timeout is not None and not wait:
         raise Refused("--timeout goes with --wait")
+
+
+def finish(app: Liteq, job_id: int, *, answer: str, wait: bool, timeout: str | None, as_json: bool) -> None:
+    """Print what was enqueued and, if asked, wait for it."""
     if not as_json:
         output.say(str(job_id))
     elif not wait:

@@ -8,6 +8,7 @@ from liteq.app import Liteq
 from liteq.model.instants import instant_ms
 from liteq.schedule_rows import ticks_between
 from liteq_cli import options, output
+from liteq_cli.commands.enqueue import finish, refuse_timeout_alone
 from liteq_cli.commands.schedule_add import add
 from liteq_cli.commands.schedule_page import (
     LIST_COLUMNS,
@@ -21,8 +22,7 @@ from liteq_cli.commands.schedule_page import (
 from liteq_cli.commands.schedule_run import run
 from liteq_cli.commands.schedule_ticks import explain, next_
 from liteq_cli.commands.scheduler import EMPTY, show_status, status_document
-from liteq_cli.commands.waiting import wait_for
-from liteq_cli.exits import Code, Refused
+from liteq_cli.exits import Code
 from liteq_cli.output import clean
 from liteq_cli.target import opened, session
 
@@ -134,17 +134,10 @@ def resume(
 @app.command()
 def trigger(context: typer.Context, *, name: Name, wait: options.Wait = False, timeout: options.Timeout = None) -> None:
     """Make a job of the schedule now, and print its id. The next tick stays where it is."""
+    refuse_timeout_alone(timeout, wait=wait)
     found = with_declared(context)
-    if timeout is not None and not wait:
-        raise Refused("--timeout goes with --wait")
     job = found.trigger(name)
-    as_json = session(context).as_json
-    if not as_json:
-        output.say(str(job.id))
-    elif not wait:
-        output.document({"id": job.id})
-    if wait:
-        wait_for(found, [job.id], timeout=timeout, as_json=as_json, quiet=True)
+    finish(found, job.id, answer=job.answer, wait=wait, timeout=timeout, as_json=session(context).as_json)
 
 
 @app.command()

@@ -95,31 +95,12 @@ def row(one: StoredSchedule, *, now: int) -> list[str]:
 def document(one: StoredSchedule, *, now: int) -> dict[str, Any]:
     """Give a schedule for JSON, in one shape whether or not what is stored can be read."""
     known = reading(one)
-    plain = to_plain(one) if known.trouble is None else _unreadable(one, known)
-    return plain | {
+    return to_plain(one.record, known.schedule, known.template) | {
+        "error": one.error or known.trouble,
         "state": state_of(one, known, now=now),
         "counts": one.counts,
         "average_lateness_ms": one.average_lateness_ms,
     }
-
-
-def _unreadable(one: StoredSchedule, known: Reading) -> dict[str, Any]:
-    record = one.record
-    plain: dict[str, Any] = {
-        "name": record.name,
-        "revision": record.revision,
-        "declared": record.declared,
-        "paused": one.paused,
-        "paused_reason": record.paused_reason,
-        "error": record.error or known.trouble,
-        "runs": record.runs,
-    }
-    for name in ("next_fire_at", "advanced_at", "created_at", "paused_at"):
-        value = getattr(record, name)
-        plain[name] = None if value is None else to_datetime(value).isoformat()
-    readable = known.schedule is not None
-    schedule = msgspec.to_builtins(known.schedule) if readable else None
-    return plain | {"describe": known.when if readable else None, "schedule": schedule, "job": None}
 
 
 def tick_document(tick: TickRecord) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """``liteq schedule run``: fires schedules and runs no jobs."""
 
-import json
-import logging
 import os
 import signal
 import sys
@@ -38,9 +36,7 @@ def run(
         if not all(one.success for one in fired):
             raise typer.Exit(Code.FAILED)
         return
-    logging.basicConfig(
-        stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", datefmt="%H:%M:%S"
-    )
+    output.log_to_stderr("warning")
     output.note(f"firing schedules of {output.clean(os.fspath(app.path))}, pid {os.getpid()}; Ctrl-C ends it")
     _run_until_told(scheduler, tell)
 
@@ -77,6 +73,4 @@ def _tell(fired: Sequence[FireResult]) -> None:
 
 def _tell_json(fired: Sequence[FireResult]) -> None:
     for one in fired:
-        plain = {name: getattr(one, name) for name in one.__struct_fields__} | {"fire_at": one.fire_at.isoformat()}
-        output.say(json.dumps(plain))
-    sys.stdout.flush()
+        output.json_line(one)

@@ -9,7 +9,7 @@ from liteq.errors import InvalidOption
 from liteq.model.retry import Retry
 from liteq.task import Call
 from liteq_cli import options
-from liteq_cli.commands.enqueue import finish, many
+from liteq_cli.commands.enqueue import finish, many, refuse_timeout_alone
 from liteq_cli.exits import Refused
 from liteq_cli.target import opened, session
 
@@ -55,6 +55,7 @@ def exec_(
     )
     if max_failures is not None:
         settings["retry"] = Retry(max_failures=max_failures)
+    refuse_timeout_alone(timeout, wait=wait)
     app = opened(context, create=True)
     as_json = session(context).as_json
     if words == ["-"]:

@@ -13,7 +13,7 @@ from liteq_cli import output
 from liteq_cli.exits import Code, Refused
 from liteq_cli.output import clean
 from liteq_cli.target import opened, session
-from liteq_cli.times import parse_duration, size
+from liteq_cli.times import duration_ms, size
 
 AT_ONCE = 500
 
@@ -26,7 +26,7 @@ def prune(
     ],
 ) -> None:
     """Remove completed and cancelled jobs that finished a while ago, in small steps beside the workers."""
-    age_ms = round(parse_duration(older_than).total_seconds() * 1000)
+    age_ms = duration_ms(older_than)
     app = opened(context)
     before = app.clock.now_ms() - age_ms
     # One step looks at a bounded stretch of ids, so only a whole round of empty ones proves that none is left.

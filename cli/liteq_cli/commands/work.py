@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -21,7 +20,7 @@ from liteq_cli import output
 from liteq_cli.exits import Code
 from liteq_cli.fleet import supervise, unit_of
 from liteq_cli.target import opened, session
-from liteq_cli.times import parse_duration, parse_size
+from liteq_cli.times import duration_ms, parse_size
 
 log = logging.getLogger("liteq.cli")
 
@@ -71,17 +70,17 @@ def work(
 
     With --burst and no --processes the jobs run in this very process. Exit code 1 means that with --burst a job died.
     """
-    _log_to_stderr(log_level)
+    output.log_to_stderr(log_level)
     settings = WorkSettings(
         queues=None if not queue else tuple(check_name(name, what="queue") for name in queue),
         threads=threads,
         coroutines=coroutines,
         burst=burst,
         max_jobs=max_jobs,
-        grace_ms=_ms(grace),
+        grace_ms=duration_ms(grace),
         scheduler=not no_scheduler,
-        lease_ms=check_lease(_ms(lease)),
-        kill_after_ms=_ms(kill_after),
+        lease_ms=check_lease(duration_ms(lease)),
+        kill_after_ms=duration_ms(kill_after),
         owned=True,
     )
     fewest, most = _range(autoscale, processes)
@@ -92,7 +91,7 @@ def work(
         burst=burst,
         grace_ms=settings.grace_ms,
         max_memory=None if max_memory is None else parse_size(max_memory),
-        max_time_ms=None if max_time is None else _ms(max_time),
+        max_time_ms=None if max_time is None else duration_ms(max_time),
     )
     if one is not None:
         _work_on_leash(context, settings, one)
@@ -175,19 +174,6 @@ def _named(context: typer.Context) -> str:
     if named is None:
         log.warning("no app was named, so only shell commands run; --app module:attribute names one")
     return output.clean(named or "none")
-
-
-def _log_to_stderr(level: LogLevel) -> None:
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=level.upper(),
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-        datefmt="%H:%M:%S",
-    )
-
-
-def _ms(text: str) -> int:
-    return round(parse_duration(text).total_seconds() * 1000)
 
 
 def _start_line(app: Liteq, named: str, settings: WorkSettings) -> str:
