@@ -104,7 +104,7 @@ class Bench:
                 if not self._ended:
                     return self._claimed.popleft()
             except IndexError:
-                pass
+                pass  # nothing is laid out: fetch, or wait for who fetches
             # What has finished must not be charged if this process dies while it is reported.
             self._runner.slate.clear(slot)
             with self._changed:

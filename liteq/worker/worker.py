@@ -170,53 +170,18 @@ class Worker:
             slate.release(remove=False)
 
     def _work(self, slate: Slate) -> WorkResult:
-        settings = self._settings
-        desk = Desk(
-            self._engine,
-            self._clock,
-            slate,
-            queues=settings.queues,
-            all_tasks=self._card().tasks,
-            max_jobs=settings.max_jobs,
-        )
-        runner = Runner(
-            self._tasks,
-            self._clock,
-            slate,
-            self._judge,
-            kill_after_ms=settings.kill_after_ms,
-            ask_parents=self._engine.parents,
-        )
+        self._desk = desk = self._new_desk(slate)
+        runner = self._new_runner(slate)
         self._watch = watch = self._engine.watch()
-        self._desk = desk
-        self._bench = bench = Bench(
-            desk,
-            runner,
-            watch,
-            tasks=self._names("function", "command"),
-            slots=settings.threads,
-            burst=settings.burst,
-            must_leave=self._must_leave,
-        )
+        self._bench = bench = self._new_bench(desk, runner, watch)
         coroutines = self._coroutines(desk, runner)
-        tender = Tender(
-            desk,
-            runner,
-            bench,
-            self._limits(desk, runner, bench, coroutines),
-            lease_ms=settings.lease_ms,
-            leash=self._leash,
-            retention_ms=settings.retention_ms,
-            stop_coroutine=None if coroutines is None else coroutines.stop_asked,
-        )
-        scheduling = SchedulerLoop(Scheduler(self._engine, self._clock)) if settings.scheduler else None
+        tender = self._new_tender(desk, runner, bench, coroutines)
+        scheduling = SchedulerLoop(Scheduler(self._engine, self._clock)) if self._settings.scheduler else None
         # A signal may have come before there was anything to stop.
         desk.stopping = desk.stopping or self._wishes > 0
-        tender.start()
-        if scheduling is not None:
-            scheduling.start()
-        if coroutines is not None:
-            coroutines.start()
+        for part in (tender, scheduling, coroutines):
+            if part is not None:
+                part.start()
         self._ready.set()
         if self._leash is not None:
             self._leash.hello(slate.worker_id)
@@ -232,6 +197,46 @@ class Worker:
         if error is not None:
             raise error
         return _result(desk)
+
+    def _new_desk(self, slate: Slate) -> Desk:
+        settings = self._settings
+        tasks = self._card().tasks
+        return Desk(
+            self._engine, self._clock, slate, queues=settings.queues, all_tasks=tasks, max_jobs=settings.max_jobs
+        )
+
+    def _new_runner(self, slate: Slate) -> Runner:
+        return Runner(
+            self._tasks,
+            self._clock,
+            slate,
+            self._judge,
+            kill_after_ms=self._settings.kill_after_ms,
+            ask_parents=self._engine.parents,
+        )
+
+    def _new_bench(self, desk: Desk, runner: Runner, watch: Watch) -> Bench:
+        return Bench(
+            desk,
+            runner,
+            watch,
+            tasks=self._names("function", "command"),
+            slots=self._settings.threads,
+            burst=self._settings.burst,
+            must_leave=self._must_leave,
+        )
+
+    def _new_tender(self, desk: Desk, runner: Runner, bench: Bench, coroutines: CoroutineSlots | None) -> Tender:
+        return Tender(
+            desk,
+            runner,
+            bench,
+            self._limits(desk, runner, bench, coroutines),
+            lease_ms=self._settings.lease_ms,
+            leash=self._leash,
+            retention_ms=self._settings.retention_ms,
+            stop_coroutine=None if coroutines is None else coroutines.stop_asked,
+        )
 
     def _limits(self, desk: Desk, runner: Runner, bench: Bench, coroutines: CoroutineSlots | None) -> Limits:
         return Limits(

@@ -201,10 +201,9 @@ def watch_file(path: Path) -> FileWatch:
 
     ``StorageError`` when the process has no descriptor left even for the plainest one.
     """
-    try:
+    with suppress(OSError):
+        # No inotify here, or no watch of it left: then by looking.
         return FolderWatch(path)
-    except OSError:
-        pass
     try:
         return PacedWatch(path)
     except OSError as error:

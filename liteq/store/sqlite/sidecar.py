@@ -155,7 +155,7 @@ class Sidecar:
         try:
             self.folder.mkdir(0o700)
         except FileExistsError:
-            pass
+            pass  # somebody else's, or left: whose it is, is looked at below
         except OSError as error:
             raise storage_error(error, self.folder) from None
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
