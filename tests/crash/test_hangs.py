@@ -83,8 +83,11 @@ def test_workers_that_came_after_the_folder_of_locks_was_deleted_are_watched_too
         until(lambda: any(one.pid != first.pid for one in workers(app)))
         enqueue(app, "hold", mark="held", seconds=60)
         until(lambda: lines(folder / "held"))
-        os.kill(int(lines(folder / "held")[0]), signal.SIGSTOP)
+        stopped = int(lines(folder / "held")[0])
+        os.kill(stopped, signal.SIGSTOP)
         until(lambda: len(lines(folder / "held")) == 2)
+
+        assert gone(stopped)
 
 
 @pytest.mark.parametrize("task", ["spin", "in_c", "in_c_with_gil", "block_loop"])

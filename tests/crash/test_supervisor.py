@@ -213,5 +213,6 @@ def test_as_process_1_it_lets_go_of_orphans(app: Liteq, folder: Path) -> None:
             (first,) = psutil.Process(process.pid).children()
             until(lambda: len(lines(folder / "orphans")) == 3)
             until(lambda: len(first.children()) == 1)
+            assert process.poll() is None
         finally:
             process.kill()

@@ -201,6 +201,10 @@ def test_upkeep_keeps_every_job(engine: Engine) -> None:
     assert engine.check(full=True) == []
 
 
-def test_closing_twice_is_harmless(engine: Engine) -> None:
+def test_closing_twice_is_harmless(engine: Engine, open_engine: OpenEngine) -> None:
+    job_id = enqueue_one(engine)
     engine.close()
+
     engine.close()
+
+    assert state_of(open_engine(), job_id) is State.READY

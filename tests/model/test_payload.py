@@ -375,7 +375,11 @@ def test_arguments_that_do_not_fit_are_refused_with_the_field(data: bytes, type_
 
 
 def test_arguments_that_fit_pass() -> None:
-    fits(encode(Mail("a"), what="args", max_bytes=LIMIT), decoder(Mail))
+    data = encode(Mail("a"), what="args", max_bytes=LIMIT)
+
+    fits(data, decoder(Mail))
+
+    assert decode(data, decoder(Mail), what="args") == Mail("a")
 
 
 def test_a_refused_argument_is_shown_in_part_and_escaped() -> None:
