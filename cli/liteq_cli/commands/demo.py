@@ -38,8 +38,10 @@ def demo(
     """
     # The one dead letter is part of the show and is told at the end.
     logging.getLogger("liteq.worker").setLevel(logging.ERROR)
-    root = (folder or Path(sysconfig.get_paths()["stdlib"])).absolute()
-    files = sorted(root.rglob("*.py"))[:jobs]
+    # A system's Python may come with some hundred files only; what is installed beside it makes up for that.
+    roots = [folder] if folder else [Path(sysconfig.get_paths()[name]) for name in ("stdlib", "purelib")]
+    root = roots[0].absolute()
+    files = list(dict.fromkeys(file for one in roots for file in sorted(one.absolute().rglob("*.py"))))[:jobs]
     if not files:
         raise Refused(f"there is no *.py file below {str(root)!r}", hint="--folder names another folder")
     home = Path(tempfile.mkdtemp(prefix="liteq-demo-"))
