@@ -52,7 +52,7 @@ def demo(
 
 
 def _run(app: Liteq, root: Path, files: list[Path], *, threads: int, as_json: bool) -> bool:
-    output.note(f"digesting {len(files):,} files below {clean(root)}")
+    output.note(f"digesting {len(files):,} Python files, the first of them below {clean(root)}")
     begun = time.perf_counter()
     jobs = app.enqueue_many(Demo(app).calls(root, files))
     output.note(f"enqueued {len(jobs):,} jobs in one commit, {time.perf_counter() - begun:.2f} s")
