@@ -4,25 +4,25 @@ A fan-out is worked off some hundred children at a time. What is left over lies 
 works on it: no transaction holds the write lock for long, however many children there are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from liteq.model.job import POLICY_CODES
 from liteq.store.sqlite import metering
+from liteq.store.sqlite.binding import id_list
 from liteq.store.sqlite.connection import Connection
-from liteq.store.sqlite.enqueueing import id_list
 
 AT_ONCE = 500
 
+CHILDREN = 1
+"""The bits of a job's column ``aftermath``: what follows from its end. Most jobs have none, and cost nothing."""
 
-def after_end(connection: Connection, parents: Sequence[int], *, failed: str | None, now: int) -> None:
-    """Tell the children of jobs that have just ended; ``failed`` says how, None for completed ones.
 
-    Only jobs that have children need to be given.
-    """
-    if not parents:
-        return
-    _begin(connection, parents, failed)
-    work_off(connection, now=now)
+def after_end(connection: Connection, ended: Iterable[Sequence[int]], *, failed: str | None, now: int) -> None:
+    """Do what follows from the end of jobs, given as (id, aftermath); ``failed`` says how, None for completed ones."""
+    parents = [job_id for job_id, aftermath in ended if aftermath & CHILDREN]
+    if parents:
+        _begin(connection, parents, failed)
+        work_off(connection, now=now)
 
 
 def work_off(connection: Connection, *, now: int) -> bool:
@@ -59,8 +59,8 @@ def _tell(
     if stop:
         reason = f"its parent, job {parent_id}, was {failed}"
         gone = connection.rows("cancel_children", {"job_ids": id_list(stop), "reason": reason, "now": now})
-        for _job_id, queue, task, _children in gone:
+        for _, _, queue, task in gone:
             metering.add(connection, queue, task, now=now, cancelled=1)
-        grandparents = [job_id for job_id, _, _, children in gone if children]
+        grandparents = [row[0] for row in gone if row[1] & CHILDREN]
         if grandparents:
             _begin(connection, grandparents, "cancelled")

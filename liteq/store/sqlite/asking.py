@@ -10,7 +10,7 @@ import msgspec
 from liteq.model.fleet import FileFacts, LaneCount, MetricRow, QueueRecord
 from liteq.model.job import Attempt, JobFilter, JobRecord
 from liteq.model.transitions import State
-from liteq.store.sqlite.enqueueing import id_list
+from liteq.store.sqlite.binding import id_list
 from liteq.store.sqlite.file import JobFile
 from liteq.store.sqlite.platform import storage_error
 from liteq.store.sqlite.schema import SCHEMA_VERSION

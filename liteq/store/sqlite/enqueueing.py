@@ -1,13 +1,11 @@
 """Jobs come in: plain ones many at a time, those with a unique key one by one past its holder."""
 
 from collections.abc import Sequence
-from typing import Any
-
-import msgspec
 
 from liteq.errors import DependencyError, UniqueKeyTaken
-from liteq.model.job import POLICY_CODES, SCOPE_CODES, Enqueued, NewJob, Unique
+from liteq.model.job import POLICY_CODES, Enqueued, NewJob, Unique
 from liteq.model.transitions import FINISHED, State
+from liteq.store.sqlite.binding import id_list, job_bindings
 from liteq.store.sqlite.file import JobFile
 
 
@@ -46,7 +44,7 @@ class Enqueueing:
         if not jobs:
             return []
         connection = self.file.writer.connection
-        connection.many("enqueue", [_bindings(job, now) for job in jobs])
+        connection.many("enqueue", [job_bindings(job, now) for job in jobs])
         # AUTOINCREMENT under the write lock numbers one statement's rows without a gap.
         first = connection.raw.last_insert_rowid() - len(jobs) + 1
         answers = [Enqueued(first + n) for n in range(len(jobs))]
@@ -67,7 +65,7 @@ class Enqueueing:
         state = State.CANCELLED if stopped else State.WAITING if left else _at_rest(job, now)
         reason = f"its parent, job {failed[0]}, was {State(states[failed[0]]).word}" if stopped else None
         values = {"state": int(state), "parents_left": len(left), "reason": reason}
-        connection.rows("enqueue_child", _bindings(job, now) | values)
+        connection.rows("enqueue_child", job_bindings(job, now) | values)
         answer = Enqueued(connection.raw.last_insert_rowid())
         self._tag([job], [answer])
         policy = POLICY_CODES[job.on_parent_failure]
@@ -77,7 +75,7 @@ class Enqueueing:
         ]
         connection.many("link", links)
         if left and not stopped:
-            connection.rows("count_child", {"job_ids": id_list(left)})
+            connection.rows("note_children", {"job_ids": id_list(left)})
         return answer
 
     def _tag(self, jobs: Sequence[NewJob], answers: Sequence[Enqueued]) -> None:
@@ -132,30 +130,3 @@ def _sibling(place: int, earlier: Sequence[Enqueued]) -> int:
 
 def _at_rest(job: NewJob, now: int) -> State:
     return State.SCHEDULED if job.run_at > now else State.READY
-
-
-def _bindings(job: NewJob, now: int) -> dict[str, Any]:
-    unique = job.unique
-    return {
-        "now": now,
-        "run_at": job.run_at,
-        "priority": job.priority,
-        "max_failures": job.max_failures,
-        "max_crashes": job.max_crashes,
-        "timeout_ms": job.timeout_ms,
-        "unique_scope": None if unique is None else SCOPE_CODES[unique.scope],
-        "held_until": None if unique is None else unique.held_until,
-        "schedule_id": job.schedule_id,
-        "fire_at": job.fire_at,
-        "args_crc": job.args_crc,
-        "queue": job.queue,
-        "task": job.task,
-        "unique_key": None if unique is None else unique.key,
-        "backoff": job.backoff,
-        "args": job.args,
-    }
-
-
-def id_list(job_ids: Sequence[int]) -> str:
-    """Give ids as the one JSON parameter that a statement reads with json_each."""
-    return msgspec.json.encode(list(job_ids)).decode()

@@ -23,7 +23,7 @@ CREATE TABLE liteq_job (
     cancel_hard     INTEGER NOT NULL DEFAULT 0,
     overdue_attempt INTEGER,
     parents_left    INTEGER NOT NULL DEFAULT 0,
-    children        INTEGER NOT NULL DEFAULT 0,
+    aftermath       INTEGER NOT NULL DEFAULT 0,
     batch_id        INTEGER,
     schedule_id     INTEGER,
     fire_at         INTEGER,

@@ -121,7 +121,7 @@ WHERE id = :job_id
   AND attempt = :attempt
   AND owner = :worker_id
   AND state = @running
-RETURNING id, attempt, children;
+RETURNING id, attempt, aftermath;
 
 -- name: retry
 -- running -> scheduled, one failure more.
@@ -153,7 +153,7 @@ WHERE id = :job_id
   AND attempt = :attempt
   AND owner = :worker_id
   AND state = @running
-RETURNING id, children;
+RETURNING id, aftermath;
 
 -- name: snooze
 -- running -> scheduled, no failure.
@@ -193,7 +193,7 @@ WHERE id = :job_id
   AND owner = :worker_id
   AND state = @running
   AND cancel_asked_at IS NOT NULL
-RETURNING id, children;
+RETURNING id, aftermath;
 
 -- name: overdue_of
 SELECT id
@@ -248,7 +248,7 @@ WHERE id = :job_id
   AND attempt = :attempt
   AND owner = :worker_id
   AND state = @running
-RETURNING id, iif(state = @dead, children, 0);
+RETURNING id, iif(state = @dead, aftermath, 0);
 
 -- name: cancel
 -- scheduled / waiting / blocked / ready -> cancelled.
@@ -259,7 +259,7 @@ SET state       = @cancelled,
     unique_slot = iif(unique_scope <= 2, NULL, unique_slot)
 WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND state IN (@scheduled, @waiting, @blocked, @ready)
-RETURNING id, queue, task, children;
+RETURNING id, aftermath, queue, task;
 
 -- name: ask_cancel
 -- running -> running, asked to stop.
@@ -281,7 +281,7 @@ SET state       = @cancelled,
 WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND state IN (@scheduled, @ready)
   AND cancel_asked_at IS NOT NULL
-RETURNING id, queue, task, children;
+RETURNING id, aftermath, queue, task;
 
 -- name: cancels_asked
 SELECT id, cancel_hard
@@ -338,7 +338,7 @@ RETURNING id;
 DELETE FROM liteq_job
 WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND state <> @running
-RETURNING id, children;
+RETURNING id, aftermath;
 
 -- name: prunable
 -- Completed and cancelled jobs that finished early enough, sought from the oldest id on. Who has live children stays:
