@@ -21,6 +21,7 @@ from liteq.errors import (
     NotCompleted,
     PayloadNotSerializable,
     PayloadTooLarge,
+    QueueFull,
     ReadOnly,
     ScheduleNotFound,
     SchemaTooNew,
@@ -37,6 +38,7 @@ from liteq.errors import (
     WrongState,
 )
 from liteq.job import Job, JobContext
+from liteq.model.guard import Breaker
 from liteq.model.priority import Priority
 from liteq.model.retry import Retry
 from liteq.model.schedules import ScheduleWarning, at, cron, every, manual
@@ -46,6 +48,7 @@ from liteq.task import Call, Payload, Task
 
 __all__ = [
     "BadArguments",
+    "Breaker",
     "Busy",
     "Call",
     "Corrupt",
@@ -72,6 +75,7 @@ __all__ = [
     "PayloadNotSerializable",
     "PayloadTooLarge",
     "Priority",
+    "QueueFull",
     "ReadOnly",
     "Retry",
     "ScheduleNotFound",

@@ -23,12 +23,13 @@ from liteq.model.schedule_options import ScheduleOptions
 from liteq.model.schedules import cron_later, every
 from liteq.ops.stats import Stats, collect_stats
 from liteq.registry import Registry
+from liteq.room import enqueue_into_room
 from liteq.scheduler import FireResult, Scheduler
 from liteq.schedules import Schedules, StoredSchedule
 from liteq.signature import PayloadSignature
 from liteq.store.engine import Engine
 from liteq.store.sqlite.engine import SqliteEngine
-from liteq.task import Call, Options, Payload, Settings, Task, TaskDecorator
+from liteq.task import Call, Payload, Settings, Task, TaskDecorator, TaskSettings, declared
 from liteq.worker.claims import Claims
 from liteq.worker.leash import Leash
 from liteq.worker.worker import Worker, WorkResult, WorkSettings, check_lease
@@ -142,13 +143,13 @@ class Liteq(Handling):
     @overload
     def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
     @overload
-    def task(self, /, *, name: str | None = None, **settings: Unpack[Settings]) -> TaskDecorator: ...
-    def task(self, function: Any = None, /, *, name: str | None = None, **settings: Unpack[Settings]) -> Any:
+    def task(self, /, *, name: str | None = None, **settings: Unpack[TaskSettings]) -> TaskDecorator: ...
+    def task(self, function: Any = None, /, *, name: str | None = None, **settings: Unpack[TaskSettings]) -> Any:
         """Declare a function or coroutine function as a task; the options are the defaults of its jobs."""
-        options = Options().with_settings(settings)
+        options, guard = declared(settings)
 
         def declare(wanted: Callable[..., Any]) -> Task[..., Any]:
-            definition = self.tasks.add_function(wanted, name, options)
+            definition = self.tasks.add_function(wanted, name, options, guard)
             return Task(wanted, definition, self._send, self.max_payload, options)
 
         return declare if function is None else declare(function)
@@ -156,13 +157,13 @@ class Liteq(Handling):
     @overload
     def job(self, payload: C, /) -> C: ...
     @overload
-    def job(self, /, *, name: str | None = None, **settings: Unpack[Settings]) -> Callable[[C], C]: ...
-    def job(self, payload: Any = None, /, *, name: str | None = None, **settings: Unpack[Settings]) -> Any:
+    def job(self, /, *, name: str | None = None, **settings: Unpack[TaskSettings]) -> Callable[[C], C]: ...
+    def job(self, payload: Any = None, /, *, name: str | None = None, **settings: Unpack[TaskSettings]) -> Any:
         """Declare a job class: a ``Payload`` whose fields are the arguments and whose ``handle`` does the work."""
-        options = Options().with_settings(settings)
+        options, guard = declared(settings)
 
         def declare(wanted: C) -> C:
-            self.tasks.add_class(wanted, name, options)
+            self.tasks.add_class(wanted, name, options, guard)
             return wanted
 
         return declare if payload is None else declare(payload)
@@ -290,15 +291,16 @@ class Liteq(Handling):
         refuse_while_importing()
         calls = [self.call(one) for one in wanted]
         now = self.clock.now_ms()
-        answers = self.engine.enqueue(
-            [call.new_job(now=now, default_retry=self.default_retry) for call in calls], now=now
-        )
+        jobs = [call.new_job(now=now, default_retry=self.default_retry) for call in calls]
+        wait_ms = max((call.options.room_ms for call in calls), default=0)
+        answers = enqueue_into_room(self.engine, self.clock, jobs, now=now, wait_ms=wait_ms)
         return [self._handle(c, a) for c, a in zip(calls, answers, strict=True) if a.answer != "skipped"]
 
     def _send(self, call: Call[Any]) -> Job[Any]:
         refuse_while_importing()
         now = self.clock.now_ms()
-        answer = self.engine.enqueue([call.new_job(now=now, default_retry=self.default_retry)], now=now)[0]
+        jobs = [call.new_job(now=now, default_retry=self.default_retry)]
+        answer = enqueue_into_room(self.engine, self.clock, jobs, now=now, wait_ms=call.options.room_ms)[0]
         return self._handle(call, answer)
 
     def _handle(self, call: Call[Any], answer: Enqueued) -> Job[Any]:
@@ -377,6 +379,7 @@ class Liteq(Handling):
         wait: bool = True,
     ) -> Claims:
         """Iterate over claims, consumer style; each is reported by its own methods. ``wait=False`` ends when empty."""
+        self.engine.put_guards(self.tasks.guards())
         names = tuple(tasks) if tasks is not None else tuple(definition.name for definition in self.tasks)
         return Claims(
             self.engine, self.clock, queues=queues, tasks=names, limit=limit, wait=wait, lease_ms=self.lease_ms

@@ -13,6 +13,7 @@
     ├── UnknownTask               no task of that name is registered here
     ├── DependencyError           parents that do not exist or form a circle
     ├── UniqueKeyTaken            another job holds the unique key
+    ├── QueueFull                 as many jobs wait in the queue as it may hold
     ├── JobNotFound               no job has that id
     ├── ScheduleNotFound          no schedule has that name
     ├── WrongState                the verb is not allowed in the job's state
@@ -90,6 +91,21 @@ class UniqueKeyTaken(LiteqError):
     def __init__(self, message: str, *, job_id: int) -> None:
         super().__init__(message)
         self.job_id = job_id
+
+
+class QueueFull(LiteqError):
+    """As many jobs wait in the queue as it may hold; nothing was enqueued.
+
+    ``pending`` is how many waited, ``max_pending`` how many may, ``wanted`` how many were to be added at once.
+    """
+
+    def __init__(self, queue: str, *, pending: int, max_pending: int, wanted: int = 1) -> None:
+        more = "" if wanted == 1 else f", and {wanted:,} more do not fit"
+        super().__init__(f"queue {queue[:80]!r} is full: {pending:,} jobs wait, {max_pending:,} may{more}")
+        self.queue = queue
+        self.pending = pending
+        self.max_pending = max_pending
+        self.wanted = wanted
 
 
 class JobNotFound(LiteqError, LookupError):

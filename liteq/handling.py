@@ -5,16 +5,21 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from msgspec import UNSET, UnsetType
+
 from liteq.clock import Clock
 from liteq.errors import InvalidOption, JobNotFound, WrongState
 from liteq.job import Job
+from liteq.model.guard import GuardRecord
 from liteq.model.instants import instant_ms, to_ms
 from liteq.model.job import Change, JobRecord
-from liteq.model.names import check_name
+from liteq.model.names import check_name, shown
 from liteq.model.priority import check_priority
 from liteq.registry import Registry
 from liteq.selection import job_filter, matching_ids
 from liteq.store.engine import Engine
+
+MAX_LIMIT = 1_000_000_000
 
 
 class Handling(ABC):
@@ -122,3 +127,32 @@ class Handling(ABC):
     def resume_queue(self, queue: str) -> bool:
         """Let the queue's jobs start again; false when it was not paused."""
         return self.engine.resume_queue(check_name(queue, what="queue"))
+
+    def limit_queue(self, queue: str, *, max_pending: int | UnsetType | None = UNSET) -> None:
+        """Let at most ``max_pending`` jobs wait in the queue, or with None any number; what is left out stays as it is.
+
+        Waiting are all live jobs that do not run. Those that wait already stay, and so do retries and whatever else is
+        in the file: only enqueueing is refused, with QueueFull. Raises InvalidOption, TypeError for no such number.
+        """
+        name = check_name(queue, what="queue")
+        self.engine.limit_queue(name, max_pending=_checked_limit(max_pending, what="max_pending"))
+
+    # What guards tasks
+
+    def guards(self) -> list[GuardRecord]:
+        """Give the breakers and retry budgets of tasks, as they stand in the file."""
+        return self.engine.guards()
+
+    def reset_breaker(self, task: str) -> bool:
+        """Close a task's breaker by hand, with nothing counted against it; false when it was closed."""
+        return self.engine.reset_breaker(check_name(task, what="task"))
+
+
+def _checked_limit(value: object, *, what: str) -> int | UnsetType | None:
+    if value is None or isinstance(value, UnsetType):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{what} must be an int or None, not {type(value).__name__}")
+    if not 1 <= value <= MAX_LIMIT:
+        raise InvalidOption(f"{what} must be from 1 to {MAX_LIMIT:,}, not {shown(value)}")
+    return value

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from liteq.errors import InvalidName, InvalidOption, UnknownTask
+from liteq.model.guard import Guard
 from liteq.signature import FunctionSignature, PayloadSignature, task_name
 from liteq.task import Definition, Kind, Options, Payload
 
@@ -42,16 +43,20 @@ class Registry:
             raise UnknownTask(f"{payload.__qualname__} was not declared with @app.job here")
         return found
 
-    def add_function(self, function: Callable[..., Any], name: str | None, options: Options) -> Definition:
+    def add_function(
+        self, function: Callable[..., Any], name: str | None, options: Options, guard: Guard | None = None
+    ) -> Definition:
         """Declare a function or coroutine function."""
         if not callable(function) or isinstance(function, type):
             raise InvalidOption("@app.task is for functions; a job class is declared with @app.job")
         chosen = task_name(function, name)
         kind: Kind = "coroutine" if inspect.iscoroutinefunction(function) else "function"
         signature = FunctionSignature(function, chosen)
-        return self._add(function, Definition(name=chosen, kind=kind, signature=signature, options=options))
+        return self._add(
+            function, Definition(name=chosen, kind=kind, signature=signature, options=options, guard=guard)
+        )
 
-    def add_class(self, payload: Any, name: str | None, options: Options) -> Definition:
+    def add_class(self, payload: Any, name: str | None, options: Options, guard: Guard | None = None) -> Definition:
         """Declare a job class."""
         if not (isinstance(payload, type) and issubclass(payload, Payload)):
             raise InvalidOption("@app.job is for classes derived from liteq.Payload")
@@ -61,9 +66,15 @@ class Registry:
         chosen = task_name(payload, name)
         kind: Kind = "coroutine" if inspect.iscoroutinefunction(handle) else "function"
         signature = PayloadSignature(payload, chosen)
-        definition = self._add(payload, Definition(name=chosen, kind=kind, signature=signature, options=options))
+        definition = self._add(
+            payload, Definition(name=chosen, kind=kind, signature=signature, options=options, guard=guard)
+        )
         self._by_class[payload] = definition
         return definition
+
+    def guards(self) -> dict[str, Guard | None]:
+        """Give what guards each task, None for nothing."""
+        return {definition.name: definition.guard for definition in self}
 
     def add(self, definition: Definition) -> Definition:
         """Take in a task that liteq itself declares."""

@@ -167,12 +167,13 @@ def put_right(record: ScheduleRecord, release: str, now: int) -> Advance | None:
 def trace_of(
     schedule_id: int, tick: int, answer: Enqueued, now: int, *, outcome: TickOutcome = TickOutcome.FIRED
 ) -> Tick:
-    """Give the trace of a tick whose job was stored, or whose unique key was held by another."""
-    made = outcome if answer.answer == "new" else TickOutcome.UNIQUE
+    """Give the trace of a tick whose job was stored, or found its unique key held or its queue full."""
+    refused = TickOutcome.FULL if answer.answer == "full" else TickOutcome.UNIQUE
+    made = outcome if answer.answer == "new" else refused
     return Tick(
         schedule_id=schedule_id,
         fire_at=tick,
         outcome=made,
-        job_id=answer.job_id,
+        job_id=answer.job_id or None,
         late_ms=max(0, now - tick) if made is TickOutcome.FIRED else 0,
     )

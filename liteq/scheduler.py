@@ -211,15 +211,16 @@ class Scheduler:
                 ]
                 answers = self._engine.enqueue(jobs, now=now) if jobs else []
                 for (tick, _), answer in zip(mine, answers, strict=True):
-                    outcome = trace_of(tick.schedule_id, tick.fire_at, answer, now).outcome
-                    self._engine.settle_tick(tick, outcome, job_id=answer.job_id, now=now)
+                    trace = trace_of(tick.schedule_id, tick.fire_at, answer, now)
+                    self._engine.settle_tick(tick, trace.outcome, job_id=trace.job_id, now=now)
         except StorageError:
             raise
         except LiteqError as error:
             return self._fire_freed_singly(freed, error, now)
         took = (self._clock.monotonic_ms() - begun) / 1000
         pairs = zip(mine, answers, strict=True)
-        return [_result(record.name, tick.fire_at, one.job_id, None, took) for (tick, record), one in pairs]
+        made = [(tick, record, one.job_id) for (tick, record), one in pairs if one.answer != "full"]
+        return [_result(record.name, tick.fire_at, job_id, None, took) for tick, record, job_id in made]
 
     def _fire_freed_singly(self, freed: Sequence[Buffered], error: LiteqError, now: int) -> list[FireResult]:
         if len(freed) > 1:

@@ -238,6 +238,8 @@ class Schedules:
         with self.engine.transaction():
             left = self._unmade(record, ticks) if outcome is TickOutcome.BACKFILLED else list(ticks)
             jobs = [template.job_at(now, schedule_id=record.id, fire_at=tick) for tick in left]
+            # A person who asks hears of a full queue; a tick leaves a trace.
+            jobs = [msgspec.structs.replace(job, when_full="raise") for job in jobs]
             answers = self.engine.enqueue(jobs, now=now) if jobs else []
             pairs = zip(left, answers, strict=True)
             traces = [trace_of(record.id, tick, answer, now, outcome=outcome) for tick, answer in pairs]

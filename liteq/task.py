@@ -3,7 +3,7 @@
 A task is handed the function that it sends with, never the object that owns it.
 """
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import (
     Any,
@@ -24,11 +24,13 @@ import msgspec
 from liteq.errors import DependencyError, InvalidOption
 from liteq.job import Job, JobContext
 from liteq.model.firing import Template
+from liteq.model.guard import Breaker, Guard
 from liteq.model.instants import instant_ms, to_ms
-from liteq.model.job import POLICY_CODES, SCOPE_CODES, NewJob, OnConflict, OnParentFailure, Scope, Unique
+from liteq.model.job import POLICY_CODES, SCOPE_CODES, Debounce, NewJob, OnConflict, OnParentFailure, Scope, Unique
 from liteq.model.names import UNIQUE_KEY_MAX_BYTES, check_name
 from liteq.model.payload import crc
 from liteq.model.priority import check_priority
+from liteq.model.rate import read_rate
 from liteq.model.retry import DEFAULT_MAX_CRASHES, MAX_FAILURES_LIMIT, Backoff, Retry
 from liteq.signature import Signature
 
@@ -55,6 +57,16 @@ class Settings(TypedDict, total=False):
     max_crashes: int
     after: "Job[Any] | int | Sequence[Job[Any] | int]"
     on_parent_failure: OnParentFailure
+    debounce: timedelta | float
+    max_wait: timedelta | float | None
+    wait_for_room: timedelta | float
+
+
+class TaskSettings(Settings, total=False):
+    """The options beside a task: those of its jobs, and what guards all of them together."""
+
+    breaker: Breaker
+    retry_budget: str
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,19 +86,53 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     max_crashes: int = DEFAULT_MAX_CRASHES
     parents: tuple[int, ...] = ()
     on_parent_failure: OnParentFailure = "cancel"
+    debounce_ms: int | None = None
+    max_wait_ms: int | None = None
+    room_ms: int = 0
+
+    def due_at(self, now: int) -> int:
+        """Give when a job enqueued now may run. Raises InvalidOption where the options contradict each other."""
+        if self.debounce_ms is None:
+            return self.run_at if self.run_at is not None else now + self.delay_ms
+        if self.run_at is not None or self.delay_ms:
+            raise InvalidOption("debounce decides when the job runs; give neither delay nor run_at beside it")
+        return now + self.debounce_ms
 
     def unique(self, now: int) -> Unique | None:
-        """Give the unique key that a job enqueued now holds, None without one."""
+        """Give the unique key that a job enqueued now holds, None without one. Raises InvalidOption like ``due_at``."""
+        debounce = self._debounce()
         if self.unique_key is None:
             return None
         held_until = None if self.unique_ms is None else now + self.unique_ms
-        return Unique(key=self.unique_key, scope=self.unique_scope, held_until=held_until, on_conflict=self.on_conflict)
+        return Unique(
+            key=self.unique_key,
+            # Once it has started, the next call makes a new job.
+            scope=self.unique_scope if debounce is None else "started",
+            held_until=held_until,
+            on_conflict=self.on_conflict,
+            debounce=debounce,
+        )
+
+    def _debounce(self) -> Debounce | None:
+        if self.debounce_ms is None:
+            if self.max_wait_ms is not None:
+                raise InvalidOption("max_wait bounds how long calls can put a job off; it needs debounce")
+            return None
+        if self.unique_key is None:
+            raise InvalidOption("debounce needs a unique_key: it says which calls mean the same job")
+        if self.unique_scope not in {"finished", "started"}:
+            raise InvalidOption("a debounced job gives its unique_key back when it starts; leave unique_until out")
+        if self.max_wait_ms is not None and self.max_wait_ms < self.debounce_ms:
+            raise InvalidOption("max_wait must be at least as long as debounce")
+        return Debounce(max_wait_ms=self.max_wait_ms)
 
     def with_settings(self, settings: Settings) -> "Options":
         """Give these options altered by what a user wrote. InvalidName, InvalidOption, TypeError say what is wrong."""
         changes: dict[str, Any] = {}
         for name, value in settings.items():
             read = _READERS.get(name)
+            if name in _GUARDS:
+                raise InvalidOption(f"{name} is for all jobs of a task; give it where the task is declared")
             if read is None:
                 raise InvalidOption(f"there is no option {name!r}; known are {', '.join(sorted(_READERS))}")
             changes |= read(value)
@@ -134,6 +180,24 @@ def _read_after(value: Any) -> dict[str, Any]:
     return {"parents": tuple(dict.fromkeys(_parent_id(one) for one in given))}
 
 
+def _read_guards(settings: Mapping[str, Any]) -> Guard | None:
+    breaker, budget = settings.get("breaker"), settings.get("retry_budget")
+    if breaker is None and budget is None:
+        return None
+    if breaker is not None and not isinstance(breaker, Breaker):
+        raise TypeError(f"breaker must be a Breaker, not {type(breaker).__name__}")
+    return Guard(
+        breaker=None if breaker is None else breaker.rule(),
+        budget=None if budget is None else read_rate(budget, what="retry_budget"),
+    )
+
+
+def declared(settings: TaskSettings) -> tuple[Options, Guard | None]:
+    """Give what was written beside a task: the options of its jobs, and what guards them."""
+    of_jobs = cast("Settings", {name: value for name, value in settings.items() if name not in _GUARDS})
+    return Options().with_settings(of_jobs), _read_guards(settings)
+
+
 def _parent_id(value: Any) -> int:
     if isinstance(value, Job):
         return int(value.id)
@@ -164,7 +228,11 @@ _READERS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "max_crashes": _read_max_crashes,
     "after": _read_after,
     "on_parent_failure": _read_on_parent_failure,
+    "debounce": lambda value: {"debounce_ms": to_ms(value, what="debounce", allow_zero=False)},
+    "max_wait": lambda value: {"max_wait_ms": None if value is None else to_ms(value, what="max_wait")},
+    "wait_for_room": lambda value: {"room_ms": to_ms(value, what="wait_for_room")},
 }
+_GUARDS = {"breaker", "retry_budget"}
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,6 +242,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind
     signature: Signature
     options: Options
+    guard: Guard | None = None
 
 
 class Call(msgspec.Struct, Generic[R], frozen=True):
@@ -197,7 +266,7 @@ class Call(msgspec.Struct, Generic[R], frozen=True):
             queue=options.queue,
             args=self.args,
             args_crc=crc(self.args),
-            run_at=options.run_at if options.run_at is not None else now + options.delay_ms,
+            run_at=options.due_at(now),
             priority=options.priority,
             max_failures=retry.max_failures,
             max_crashes=options.max_crashes,
@@ -215,11 +284,13 @@ class Call(msgspec.Struct, Generic[R], frozen=True):
             raise InvalidOption("a schedule decides when its jobs run; run_at cannot be given beside it")
         if self.options.parents:
             raise InvalidOption("each tick makes a job of its own, which cannot wait for one and the same parent")
+        if self.options.debounce_ms is not None:
+            raise InvalidOption("a schedule decides when its jobs run; debounce cannot be given beside it")
         job = self.new_job(now=0, default_retry=default_retry)
         unique = (
             None if job.unique is None else msgspec.structs.replace(job.unique, held_until=None, on_conflict="skip")
         )
-        plain = msgspec.structs.replace(job, run_at=0, unique=unique)
+        plain = msgspec.structs.replace(job, run_at=0, unique=unique, when_full="skip")
         return Template(job=plain, delay_ms=self.options.delay_ms, unique_ms=self.options.unique_ms)
 
 

@@ -31,6 +31,7 @@ class TickOutcome(StrEnum):
     OVERLAP = "skipped: overlap"
     PAUSED = "skipped: paused"
     UNIQUE = "skipped: unique key"
+    FULL = "skipped: queue full"
     MAX_RUNS = "skipped: max_runs"
     REMOVED = "skipped: removed"
     REPLACED = "skipped: replaced"

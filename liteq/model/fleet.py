@@ -78,11 +78,13 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueueRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A queue's settings; queues without a row have none."""
+    """A queue's settings; queues without a row have none. ``pending`` counts the waiting jobs of a limited one."""
 
     name: str
     paused_at: int | None
     paused_reason: str | None
+    max_pending: int | None = None
+    pending: int | None = None
 
 
 class LaneCount(msgspec.Struct, frozen=True):

@@ -7,7 +7,8 @@ import msgspec
 from liteq.model.transitions import Outcome, State
 
 OnConflict = Literal["raise", "return", "replace", "skip"]
-Answer = Literal["new", "returned", "replaced", "skipped"]
+Answer = Literal["new", "returned", "replaced", "skipped", "debounced", "full"]
+WhenFull = Literal["raise", "skip"]
 Scope = Literal["started", "finished", "period", "always"]
 
 OnParentFailure = Literal["cancel", "run"]
@@ -16,23 +17,32 @@ POLICY_CODES: dict[OnParentFailure, int] = {"cancel": 1, "run": 2}
 SCOPE_CODES: dict[Scope, int] = {"started": 1, "finished": 2, "period": 3, "always": 4}
 
 
+class Debounce(msgspec.Struct, frozen=True, kw_only=True):
+    """Each call moves the job that holds the key, not beyond ``max_wait_ms`` after the first call; None: for ever."""
+
+    max_wait_ms: int | None = None
+
+
 class Unique(msgspec.Struct, frozen=True, kw_only=True):
     """A key that at most one job holds, and for how long it holds it.
 
     ``started``: until it is claimed. ``finished``: until it is completed, dead or cancelled. ``period``: until
-    ``held_until``. ``always``: as long as the row is kept, which makes the key an idempotency key.
+    ``held_until``. ``always``: as long as the row is kept, which makes the key an idempotency key. With ``debounce``
+    a holder that has not started takes the newcomer's arguments and time; ``on_conflict`` is for one that has.
     """
 
     key: str
     scope: Scope = "finished"
     held_until: int | None = None
     on_conflict: OnConflict = "return"
+    debounce: Debounce | None = None
 
 
 class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job that is wanted and not yet stored. Instants and durations are in milliseconds.
 
     It waits for ``parents``, which are ids, and for ``siblings``, which are places of earlier jobs in the same call.
+    ``when_full``: what to do where the queue holds as many as it may; ``skip`` leaves this job out.
     """
 
     task: str
@@ -52,10 +62,11 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     parents: tuple[int, ...] = ()
     siblings: tuple[int, ...] = ()
     on_parent_failure: OnParentFailure = "cancel"
+    when_full: WhenFull = "raise"
 
 
 class Enqueued(msgspec.Struct, frozen=True):
-    """What became of a wanted job: the id that stands for it, and whether that is a new row."""
+    """What became of a wanted job: the id that stands for it, and whether that is a new row. Left out: ``full``, 0."""
 
     job_id: int
     answer: Answer = "new"

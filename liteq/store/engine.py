@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from msgspec import UNSET, UnsetType
+
 from liteq.model.firing import (
     Advance,
     Buffered,
@@ -21,6 +23,7 @@ from liteq.model.firing import (
     TickRecord,
 )
 from liteq.model.fleet import Death, FileFacts, LaneCount, MetricRow, QueueRecord, WorkerCard, WorkerRecord
+from liteq.model.guard import Guard, GuardRecord
 from liteq.model.job import (
     Attempt,
     Change,
@@ -34,50 +37,9 @@ from liteq.model.job import (
     Report,
 )
 from liteq.model.transitions import State
+from liteq.store.handles import Slate, Watch
 
-
-class Slate(Protocol):
-    """One worker's proof of life, and the list of the jobs it has started. Both outlive its sudden death."""
-
-    @property
-    def worker_id(self) -> int: ...
-
-    def start(self, slot: int, job_id: int, attempt: int, started_at: int, deadline: int = 0) -> None:
-        """Note that the job runs now in the slot: should the process die, this job is charged with it."""
-        ...
-
-    def clear(self, slot: int) -> None:
-        """Note that nothing runs in the slot."""
-        ...
-
-    def beat(self, monotonic_ms: int, *, done: int = 0, stopping: bool = False) -> None:
-        """Note that the worker's loop turns, how many jobs it has done, and whether it is leaving."""
-        ...
-
-    def release(self, *, remove: bool) -> None:
-        """Let go of the proof, as death does; with ``remove`` nothing of it stays behind."""
-        ...
-
-    def intact(self) -> bool:
-        """Tell whether the proof still stands where others look for it; if not, claiming must stop."""
-        ...
-
-
-class Watch(Protocol):
-    """Waits for somebody's commit."""
-
-    def wait(self, timeout_ms: int) -> bool:
-        """Return true once somebody has committed since the last wait ended, or ``wake`` was called; else false.
-
-        What was committed can be seen when it returns.
-        """
-        ...
-
-    def wake(self) -> None:
-        """End the wait from another thread."""
-        ...
-
-    def close(self) -> None: ...
+__all__ = ["Engine", "Slate", "Watch"]
 
 
 class Engine(Protocol):
@@ -101,8 +63,9 @@ class Engine(Protocol):
         """Store the jobs, ready or scheduled by their ``run_at``, all or none, answers in the given order.
 
         Those with parents wait until the last has completed; one whose parent is dead or cancelled already is cancelled
-        at once unless it said ``run``. Raises UniqueKeyTaken where a key is held and the job said ``raise``, and
-        DependencyError where a parent does not exist or does not stand before its child.
+        at once unless it said ``run``. Raises UniqueKeyTaken where a key is held and the job said ``raise``,
+        DependencyError where a parent does not exist or does not stand before its child, and QueueFull where a queue
+        would hold more waiting jobs than it may; a job that says ``skip`` is left out instead.
         """
         ...
 
@@ -113,7 +76,8 @@ class Engine(Protocol):
     ) -> list[Claim]:
         """Take at most ``limit`` ready jobs for the worker: priority, then ``run_at``, then id. None means all queues.
 
-        Due scheduled jobs are promoted first. Takes no write lock when there is nothing to take.
+        Due scheduled jobs are promoted first. Takes no write lock when there is nothing to take. Of a task whose
+        breaker is open none is taken; once it is half-open, one is, on trial, until that has ended or is lost.
         """
         ...
 
@@ -126,7 +90,11 @@ class Engine(Protocol):
         ...
 
     def retry(self, claim: Claim, *, run_at: int, report: Report, now: int) -> None:
-        """running -> scheduled with one more failure. LeaseLost when late, WrongState when the budget is spent."""
+        """running -> scheduled with one more failure. LeaseLost when late, WrongState when the budget is spent.
+
+        Where the task's own budget of retries has no room, it waits for longer than ``run_at`` says, and its attempt
+        tells so.
+        """
         ...
 
     def dead_letter(self, claim: Claim, *, reason: str, report: Report, now: int) -> None:
@@ -188,6 +156,24 @@ class Engine(Protocol):
 
     def resume_queue(self, queue: str) -> bool:
         """Let the queue's jobs be claimed again; false when it was not paused."""
+        ...
+
+    def limit_queue(self, queue: str, *, max_pending: int | UnsetType | None = UNSET) -> None:
+        """Let at most so many jobs wait in the queue; None takes the limit away. Jobs that wait already stay."""
+        ...
+
+    # ---- what guards tasks
+
+    def put_guards(self, guards: Mapping[str, Guard | None]) -> None:
+        """Store what guards each of the tasks, None for nothing. How a breaker stands is kept where one stays."""
+        ...
+
+    def guards(self) -> list[GuardRecord]:
+        """Give what guards tasks, by their names."""
+        ...
+
+    def reset_breaker(self, task: str) -> bool:
+        """Close a task's breaker and forget what it has counted; false when it was closed."""
         ...
 
     # ---- schedules
@@ -311,8 +297,11 @@ class Engine(Protocol):
 
     def metrics(self, *, since_minute: int) -> list[MetricRow]: ...
 
-    def next_due(self) -> int | None:
-        """Give the earliest ``run_at`` of a scheduled job, None when there is none."""
+    def next_due(self, *, now: int) -> int | None:
+        """Give when time alone will bring about something to claim, None when it will not.
+
+        That is the earliest ``run_at`` of a scheduled job, which may be past, or when a breaker is next half-open.
+        """
         ...
 
     def work_left(self, *, worker_id: int, queues: Sequence[str] | None, tasks: Sequence[str], until: int) -> bool:

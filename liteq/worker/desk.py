@@ -103,8 +103,9 @@ class Desk:
 
     def idle_ms(self, longest: int) -> int:
         """Give how long nothing can become due, at most ``longest``."""
-        due = self.engine.next_due()
-        return longest if due is None else max(0, min(longest, due - self.clock.now_ms()))
+        now = self.clock.now_ms()
+        due = self.engine.next_due(now=now)
+        return longest if due is None else max(0, min(longest, due - now))
 
     def done(self) -> int:
         """Give how many attempts have ended here, in whatever way."""

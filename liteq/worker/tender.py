@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from liteq.errors import Busy, DiskFull
 from liteq.worker.bench import Bench
+from liteq.worker.breakers import BreakerLog
 from liteq.worker.desk import Desk
 from liteq.worker.leash import Leash
 from liteq.worker.limits import Limits
@@ -19,6 +20,7 @@ FROZEN_MS = 2_000
 """After so long a pause this process was stopped itself, and knows nothing about others until they have beaten."""
 LOOK_FOR_DEAD_MS = 250
 LOOK_FOR_CANCELS_MS = 250
+LOOK_AT_BREAKERS_MS = 250
 TEND_EVERY_MS = 5_000
 PRUNE_EVERY_MS = 5_000
 PRUNED_AT_ONCE = 500
@@ -41,6 +43,7 @@ class Tender:
         lease_ms: int | None,
         leash: Leash | None,
         retention_ms: int | None,
+        breakers: BreakerLog,
         stop_coroutine: Callable[..., None] | None,
     ) -> None:
         self._desk = desk
@@ -53,6 +56,7 @@ class Tender:
         self._runner = runner
         self._bench = bench
         self._retention_ms = retention_ms
+        self._breakers = breakers
         self._stop_coroutine = stop_coroutine
         self._over = threading.Event()
         self._due: dict[str, int] = {}
@@ -92,6 +96,8 @@ class Tender:
             self._pass_on_cancels()
         if self._is_due("dead", LOOK_FOR_DEAD_MS):
             self._take_from_dead()
+        if self._is_due("breakers", LOOK_AT_BREAKERS_MS):
+            self._breakers.look()
         if self._runner.runs or self._is_due("tend", TEND_EVERY_MS):
             self._desk.engine.tend()
         if self._retention_ms is not None and self._is_due("prune", PRUNE_EVERY_MS):

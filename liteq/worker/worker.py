@@ -21,6 +21,7 @@ from liteq.scheduler import Scheduler
 from liteq.store.engine import Engine, Slate, Watch
 from liteq.worker.alarm import Alarm
 from liteq.worker.bench import Bench
+from liteq.worker.breakers import BreakerLog
 from liteq.worker.coroutines import CoroutineSlots
 from liteq.worker.desk import Desk
 from liteq.worker.leash import Leash
@@ -147,6 +148,7 @@ class Worker:
         keep_records()
         try:
             with self._signals():
+                self._engine.put_guards(self._tasks.guards())
                 slate = self._engine.register_worker(self._card(), now=self._clock.now_ms())
                 try:
                     return self._work(slate)
@@ -235,6 +237,7 @@ class Worker:
             lease_ms=self._settings.lease_ms,
             leash=self._leash,
             retention_ms=self._settings.retention_ms,
+            breakers=BreakerLog(self._engine, self._clock, self._tasks),
             stop_coroutine=None if coroutines is None else coroutines.stop_asked,
         )
 

@@ -179,7 +179,7 @@ def _questions(engine: Engine) -> Verb:
 
     def ask(engine: Engine) -> object:
         wanted = JobFilter(states=(State.SCHEDULED, State.COMPLETED))
-        facts = engine.lane_counts(), engine.queues(), engine.metrics(since_minute=0), engine.next_due()
+        facts = engine.lane_counts(), engine.queues(), engine.metrics(since_minute=0), engine.next_due(now=NOW)
         jobs = [(engine.get_job(job_id), engine.attempts(job_id), engine.tags(job_id)) for job_id in job_ids]
         return (
             facts,

@@ -18,7 +18,9 @@ SMALL = "a table of few rows, read whole on purpose"
 SCANS = {
     "count_by_walk": "counts the whole table: for questions that no index answers, asked by people",
     "queues": SMALL,
-    "paused_queues": SMALL,
+    "lane_rules": SMALL,
+    "guards": SMALL,
+    "next_due": "reads one entry of the index of scheduled jobs, and the few guarded tasks",
     "workers": SMALL,
     "worker_identities": SMALL,
     "fanout": "gives the first row: the table holds only fan-outs that are not finished yet",

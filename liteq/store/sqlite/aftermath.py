@@ -7,7 +7,7 @@ works on it: no transaction holds the write lock for long, however many children
 from collections.abc import Iterable, Sequence
 
 from liteq.model.job import POLICY_CODES
-from liteq.store.sqlite import metering
+from liteq.store.sqlite import metering, pending
 from liteq.store.sqlite.binding import id_list
 from liteq.store.sqlite.connection import Connection
 
@@ -61,6 +61,7 @@ def _tell(
         gone = connection.rows("cancel_children", {"job_ids": id_list(stop), "reason": reason, "now": now})
         for _, _, queue, task in gone:
             metering.add(connection, queue, task, now=now, cancelled=1)
+        pending.left(connection, [row[2] for row in gone])
         grandparents = [row[0] for row in gone if row[1] & CHILDREN]
         if grandparents:
             _begin(connection, grandparents, "cancelled")

@@ -9,9 +9,12 @@ from heapq import merge
 from itertools import islice
 
 from liteq.model.job import Claim
+from liteq.store.sqlite import pending
 from liteq.store.sqlite.aftermath import work_off
 from liteq.store.sqlite.binding import id_list, name_list
 from liteq.store.sqlite.file import JobFile
+from liteq.store.sqlite.guarding import begin_trials
+from liteq.store.sqlite.lanes import NO_RULES, LaneRules
 
 Head = tuple[int, int, int]
 """Minus priority, ``run_at``, id: sorts as jobs are claimed."""
@@ -21,12 +24,15 @@ class Claiming:
     """The verb by which workers take jobs."""
 
     file: JobFile
+    guarded: frozenset[str]
+    """The tasks with a breaker or a budget, as of the latest claim: attempts of others are looked at no further."""
 
     def claim(
         self, *, worker_id: int, queues: Sequence[str] | None, tasks: Sequence[str], limit: int, now: int
     ) -> list[Claim]:
         wanted = (None if queues is None else frozenset(queues), frozenset(tasks))
-        heads = self._heads(*wanted, limit)
+        rules = self._look(now)
+        heads = self._heads(rules, *wanted, limit)
         telling = bool(self.file.read("fanout"))
         if not heads and not telling and not self._due(now):
             return []
@@ -35,19 +41,20 @@ class Claiming:
             if telling:
                 work_off(connection, now=now)
             promoted = connection.rows("promote", {"now": now})
-            if promoted or telling:
-                heads = self._heads(*wanted, limit)
+            if promoted or telling or rules.guarded:
+                # With guards under the lock, too: a rival's claim may have been the one on trial.
+                heads = self._heads(self._look(now), *wanted, limit)
             claims = self._take(heads, worker_id, queues, now)
             if len(claims) < len(heads):
                 # Rivals took some between our look and the lock; nobody can now.
-                heads = self._heads(*wanted, limit - len(claims))
+                heads = self._heads(self._look(now), *wanted, limit - len(claims))
                 claims += self._take(heads, worker_id, queues, now)
         claims.sort(key=_claim_order)
         return claims
 
-    def next_due(self) -> int | None:
-        found = self.file.read("next_due")
-        return found[0][0] if found else None
+    def next_due(self, *, now: int) -> int | None:
+        due: int | None = self.file.read("next_due", {"now": now})[0][0]
+        return due
 
     def work_left(self, *, worker_id: int, queues: Sequence[str] | None, tasks: Sequence[str], until: int) -> bool:
         wanted = (None if queues is None else frozenset(queues), frozenset(tasks))
@@ -60,25 +67,32 @@ class Claiming:
             begun = self.file.read("begun_lanes", {"until": until})
             if any(task in wanted[1] and (wanted[0] is None or queue in wanted[0]) for queue, task in begun):
                 return True
-            return bool(self._heads(*wanted, 1))
+            return bool(self._heads(self._look(until), *wanted, 1))
 
     def _due(self, now: int) -> bool:
-        due = self.next_due()
+        due = self.next_due(now=now)
         return due is not None and due <= now
 
-    def _heads(self, queues: frozenset[str] | None, tasks: frozenset[str], limit: int) -> list[Head]:
-        paused = self._paused()
-        lanes = [
-            self._lane(queue, task, limit)
-            for queue, task in self.file.read("ready_lanes")
-            if task in tasks and queue not in paused and (queues is None or queue in queues)
-        ]
+    def _look(self, now: int) -> LaneRules:
+        rows = self.file.read("lane_rules")
+        rules = LaneRules.of(rows, now) if rows else NO_RULES
+        self.guarded = rules.guarded
+        return rules
+
+    def _heads(self, rules: LaneRules, queues: frozenset[str] | None, tasks: frozenset[str], limit: int) -> list[Head]:
+        lanes: list[list[Head]] = []
+        trials: dict[str, list[Head]] = {}
+        for queue, task in self.file.read("ready_lanes"):
+            if task not in tasks or (queues is not None and queue not in queues) or rules.closes(queue, task):
+                continue
+            if task in rules.on_trial:
+                trials[task] = sorted([*trials.get(task, []), *self._lane(queue, task, 1)])[:1]
+            else:
+                lanes.append(self._lane(queue, task, limit))
+        lanes += trials.values()
         if len(lanes) == 1:
             return lanes[0]
         return list(islice(merge(*lanes), limit))
-
-    def _paused(self) -> set[str]:
-        return {row[0] for row in self.file.read("paused_queues")}
 
     def _lane(self, queue: str, task: str, limit: int) -> list[Head]:
         rows = self.file.read("lane_heads", {"queue": queue, "task": task, "limit": limit})
@@ -87,15 +101,22 @@ class Claiming:
     def _take(self, heads: Sequence[Head], worker_id: int, queues: Sequence[str] | None, now: int) -> list[Claim]:
         if not heads:
             return []
+        rules = self._look(now)
         values = {
             "job_ids": id_list([head[2] for head in heads]),
             "queues": None if queues is None else name_list(queues),
             # Read under the lock: a queue that was paused before it gives no job any more.
-            "paused": name_list(paused) if (paused := self._paused()) else None,
+            "paused": name_list(rules.paused) if rules.paused else None,
             "worker_id": worker_id,
             "now": now,
         }
-        return [Claim(*row) for row in self.file.writer.connection.rows("claim", values)]
+        connection = self.file.writer.connection
+        claims = [Claim(*row) for row in connection.rows("claim", values)]
+        if rules.counted:
+            pending.left(connection, [claim.queue for claim in claims])
+        if rules.on_trial:
+            begin_trials(connection, rules.on_trial, claims)
+        return claims
 
 
 def _claim_order(claim: Claim) -> Head:

@@ -7,6 +7,7 @@ from liteq.store.sqlite.asking import Asking
 from liteq.store.sqlite.claiming import Claiming
 from liteq.store.sqlite.enqueueing import Enqueueing
 from liteq.store.sqlite.file import BUSY_TIMEOUT_MS, JobFile
+from liteq.store.sqlite.guarding import Guarding
 from liteq.store.sqlite.handling import Handling
 from liteq.store.sqlite.reporting import Reporting
 from liteq.store.sqlite.scheduling import Scheduling
@@ -15,7 +16,7 @@ from liteq.store.sqlite.staffing import Staffing
 from liteq.store.sqlite.tending import Tending
 
 
-class SqliteEngine(Enqueueing, Claiming, Reporting, Handling, Scheduling, Asking, Staffing, Tending):
+class SqliteEngine(Enqueueing, Claiming, Reporting, Handling, Guarding, Scheduling, Asking, Staffing, Tending):
     """Keeps jobs in one SQLite file. Thread-safe."""
 
     def __init__(
@@ -39,6 +40,7 @@ class SqliteEngine(Enqueueing, Claiming, Reporting, Handling, Scheduling, Asking
         self.lives: dict[int, LifeLock] = {}
         self.seen_dead: dict[int, int] = {}
         self.pruned_up_to = 0
+        self.guarded: frozenset[str] = frozenset()
 
     def transaction(self) -> AbstractContextManager[None]:
         return self.file.writer.transaction()

@@ -1,12 +1,14 @@
 """Jobs come in: plain ones many at a time, those with a unique key one by one past its holder."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from liteq.errors import DependencyError, UniqueKeyTaken
-from liteq.model.job import POLICY_CODES, Enqueued, NewJob, Unique
+from liteq.errors import DependencyError, QueueFull, UniqueKeyTaken
+from liteq.model.job import POLICY_CODES, Debounce, Enqueued, NewJob, Unique
 from liteq.model.transitions import FINISHED, State
 from liteq.store.sqlite.binding import id_list, job_bindings
 from liteq.store.sqlite.file import JobFile
+from liteq.store.sqlite.pending import admit
 
 
 class Enqueueing:
@@ -16,7 +18,7 @@ class Enqueueing:
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: int) -> list[Enqueued]:
         self.file.refuse_when_nearly_full()
-        if self.file.writer.holds() and any(job.unique is not None or _has_parents(job) for job in jobs):
+        if self.file.writer.holds() and any(_may_be_undone(job) for job in jobs):
             with self.file.all_or_none():
                 return self._enqueue(jobs, now)
         return self.file.shared_commit.run(lambda: self._enqueue(jobs, now))
@@ -28,22 +30,39 @@ class Enqueueing:
             if job.unique is None and not _has_parents(job):
                 plain.append(job)
                 continue
-            answers += self._insert(plain, now)
+            answers += self._enqueue_plain(plain, now)
             plain = []
             answers.append(self._enqueue_one(job, answers, now))
-        return answers + self._insert(plain, now)
+        return answers + self._enqueue_plain(plain, now)
+
+    def _enqueue_plain(self, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
+        try:
+            return self._insert(jobs, now)
+        except QueueFull:
+            if not any(job.when_full == "skip" for job in jobs):
+                raise
+        return [self._insert_or_skip(job, now) for job in jobs]
+
+    def _insert_or_skip(self, job: NewJob, now: int) -> Enqueued:
+        try:
+            return self._insert([job], now)[0]
+        except QueueFull:
+            if job.when_full == "raise":
+                raise
+            return Enqueued(0, "full")
 
     def _enqueue_one(self, job: NewJob, earlier: Sequence[Enqueued], now: int) -> Enqueued:
         if job.unique is not None:
             held = self._held(job, job.unique, now)
             if held is not None:
                 return held
-        return self._insert_child(job, earlier, now) if _has_parents(job) else self._insert([job], now)[0]
+        return self._insert_child(job, earlier, now) if _has_parents(job) else self._insert_or_skip(job, now)
 
     def _insert(self, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
         if not jobs:
             return []
         connection = self.file.writer.connection
+        admit(connection, jobs)
         connection.many("enqueue", [job_bindings(job, now) for job in jobs])
         # AUTOINCREMENT under the write lock numbers one statement's rows without a gap.
         first = connection.raw.last_insert_rowid() - len(jobs) + 1
@@ -64,6 +83,8 @@ class Enqueueing:
         stopped = bool(failed) and job.on_parent_failure == "cancel"
         state = State.CANCELLED if stopped else State.WAITING if left else _at_rest(job, now)
         reason = f"its parent, job {failed[0]}, was {State(states[failed[0]]).word}" if stopped else None
+        if not stopped:
+            admit(connection, [job])
         values = {"state": int(state), "parents_left": len(left), "reason": reason}
         connection.rows("enqueue_child", job_bindings(job, now) | values)
         answer = Enqueued(connection.raw.last_insert_rowid())
@@ -97,25 +118,40 @@ class Enqueueing:
         return None
 
     def _answer_conflict(self, job: NewJob, unique: Unique, job_id: int, state: State, now: int) -> Enqueued:
+        if unique.debounce and self._debounce(job, unique.debounce, job_id, now):
+            return Enqueued(job_id, "debounced")
         if unique.on_conflict == "return":
             return Enqueued(job_id, "returned")
         if unique.on_conflict == "skip":
             return Enqueued(job_id, "skipped")
-        if unique.on_conflict == "replace":
-            values = {
-                "job_id": job_id,
-                "run_at": job.run_at,
-                "priority": job.priority,
-                "args": job.args,
-                "args_crc": job.args_crc,
-                "now": now,
-            }
-            if self.file.writer.connection.rows("replace", values):
-                return Enqueued(job_id, "replaced")
+        newest = _newest(job, job_id, now)
+        if unique.on_conflict == "replace" and self.file.writer.connection.rows("replace", newest):
+            return Enqueued(job_id, "replaced")
         raise UniqueKeyTaken(
             f"the unique key {unique.key[:60]!r} is held by job {job_id}, which is {state.word}",
             job_id=job_id,
         )
+
+    def _debounce(self, job: NewJob, debounce: Debounce, job_id: int, now: int) -> bool:
+        """Have the holder take the newcomer's arguments and wait anew; false when it has started already."""
+        values = _newest(job, job_id, now) | {"max_wait_ms": debounce.max_wait_ms}
+        return bool(self.file.writer.connection.rows("debounce", values))
+
+
+def _newest(job: NewJob, job_id: int, now: int) -> dict[str, Any]:
+    return {
+        "job_id": job_id,
+        "run_at": job.run_at,
+        "priority": job.priority,
+        "args": job.args,
+        "args_crc": job.args_crc,
+        "now": now,
+    }
+
+
+def _may_be_undone(job: NewJob) -> bool:
+    """Tell whether the job is stored after others of its call have been, and may be refused then."""
+    return job.unique is not None or _has_parents(job) or job.when_full == "skip"
 
 
 def _has_parents(job: NewJob) -> bool:

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 
+from msgspec import UNSET, UnsetType
+
 from liteq.errors import UniqueKeyTaken
 from liteq.model.job import Change
-from liteq.store.sqlite import metering
+from liteq.model.transitions import AT_REST, State
+from liteq.store.sqlite import metering, pending
 from liteq.store.sqlite.aftermath import CHILDREN, after_end
 from liteq.store.sqlite.binding import id_list
 from liteq.store.sqlite.file import JobFile
@@ -22,6 +25,7 @@ class Handling:
             gone = connection.rows("cancel", values)
             for _, _, queue, task in gone:
                 metering.add(connection, queue, task, now=now, cancelled=1)
+            pending.left(connection, [row[2] for row in gone])
             after_end(connection, [row[:2] for row in gone], failed="cancelled", now=now)
             asked = connection.rows("ask_cancel", values | {"hard": int(hard)})
         return sorted(row[0] for row in gone + asked)
@@ -44,7 +48,9 @@ class Handling:
                     job_id=holder,
                 )
             connection.rows("free_key", {"job_id": holder})
-        return bool(connection.rows("requeue", {"job_id": job_id, "now": now}))
+        moved = connection.rows("requeue", {"job_id": job_id, "now": now})
+        pending.came(connection, [row[1] for row in moved])
+        return bool(moved)
 
     def reschedule(self, job_ids: Sequence[int], change: Change, *, now: int) -> list[int]:
         values = {
@@ -55,7 +61,13 @@ class Handling:
             "now": now,
         }
         with self.file.writer.transaction():
-            return sorted(row[0] for row in self.file.writer.connection.rows("reschedule", values))
+            connection = self.file.writer.connection
+            if change.queue is not None:
+                pending.left(connection, [row[0] for row in connection.rows("queues_of", values)])
+            moved = connection.rows("reschedule", values)
+            if change.queue is not None:
+                pending.came(connection, [row[1] for row in moved])
+        return sorted(row[0] for row in moved)
 
     def delete(self, job_ids: Sequence[int], *, now: int) -> list[int]:
         with self.file.writer.transaction():
@@ -67,7 +79,23 @@ class Handling:
 
     def resume_queue(self, queue: str) -> bool:
         with self.file.writer.transaction():
-            return bool(self.file.writer.connection.rows("resume_queue", {"queue": queue}))
+            resumed = bool(self.file.writer.connection.rows("resume_queue", {"queue": queue}))
+            self.file.writer.connection.rows("forget_queue", {"queue": queue})
+        return resumed
+
+    def limit_queue(self, queue: str, *, max_pending: int | UnsetType | None = UNSET) -> None:
+        with self.file.writer.transaction():
+            connection = self.file.writer.connection
+            sets = max_pending is not UNSET
+            values = {
+                "queue": queue,
+                "sets_max_pending": sets,
+                "max_pending": max_pending if sets else None,
+                # Counted once, under the lock; from here on every verb keeps the count.
+                "pending": pending.counted(connection, queue) if sets and max_pending is not None else 0,
+            }
+            connection.rows("limit_queue", values)
+            connection.rows("forget_queue", {"queue": queue})
 
 
 def delete_jobs(file: JobFile, job_ids: Sequence[int], *, now: int) -> list[int]:
@@ -76,10 +104,11 @@ def delete_jobs(file: JobFile, job_ids: Sequence[int], *, now: int) -> list[int]
     rows = connection.rows("delete", {"job_ids": id_list(job_ids)})
     gone = sorted(row[0] for row in rows)
     if gone:
+        pending.left(connection, [queue for *_, queue, state in rows if State(state) in AT_REST])
         for statement in ("forget_attempts", "untag", "unlink"):
             connection.rows(statement, {"job_ids": id_list(gone)})
         connection.many(
-            "unlink_children", [{"parent_id": job_id} for job_id, aftermath in rows if not aftermath & CHILDREN]
+            "unlink_children", [{"parent_id": job_id} for job_id, aftermath, *_ in rows if not aftermath & CHILDREN]
         )
-        after_end(connection, rows, failed="deleted", now=now)
+        after_end(connection, [row[:2] for row in rows], failed="deleted", now=now)
     return gone

@@ -3,23 +3,29 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from liteq.errors import LeaseLost, WrongState
 from liteq.model.job import Claim, Completion, Report
 from liteq.model.transitions import Outcome
+from liteq.store.sqlite import pending
 from liteq.store.sqlite.aftermath import after_end
 from liteq.store.sqlite.binding import id_list
 from liteq.store.sqlite.connection import Connection
 from liteq.store.sqlite.file import JobFile
+from liteq.store.sqlite.guarding import note_failure, note_success, spend_retry
 from liteq.store.sqlite.metering import add, count_outcome, count_outcomes
 
 _ENDS = {"dead_letter": "dead", "abort": "cancelled"}
 """The verbs but ``complete`` after which a job is finished, and as what its children are told."""
+_FAILURES = {"retry", "dead_letter"}
 
 
 class Reporting:
     """The verbs by which workers report."""
 
     file: JobFile
+    guarded: frozenset[str]
 
     def complete(self, claim: Claim, *, result: bytes | None, report: Report, now: int) -> None:
         if self.complete_many([Completion(claim=claim, report=report, result=result)], now=now):
@@ -37,8 +43,15 @@ class Reporting:
             if told:
                 connection.many("remember", told)
             count_outcomes(connection, kept, now=now)
+            if self.guarded:
+                self._note_successes([one.claim for one in kept], now)
             after_end(connection, [(job_id, aftermath) for job_id, _, aftermath in done], failed=None, now=now)
         return lost
+
+    def _note_successes(self, claims: Sequence[Claim], now: int) -> None:
+        for task in {claim.task for claim in claims} & self.guarded:
+            attempts = [(claim.job_id, claim.attempt) for claim in claims if claim.task == task]
+            note_success(self.file.writer.connection, task, attempts, now=now)
 
     def retry(self, claim: Claim, *, run_at: int, report: Report, now: int) -> None:
         self._move("retry", claim, report, now, run_at=run_at)
@@ -57,6 +70,7 @@ class Reporting:
             connection = self.file.writer.connection
             back = set(connection.many("release", [fence(claim) for claim in claims]))
             kept = [claim for claim in claims if (claim.job_id, claim.attempt) in back]
+            pending.came(connection, [claim.queue for claim in kept])
             connection.many("remember", [attempt_row(claim, _released(claim, reason, now)) for claim in kept])
             cancel_as_asked(connection, [claim.job_id for claim in kept], now=now)
         return [claim for claim in claims if (claim.job_id, claim.attempt) not in back]
@@ -76,11 +90,26 @@ class Reporting:
             moved = connection.rows(verb, fence(claim) | {"started_at": report.started_at} | values)
             if not moved:
                 self._refuse(verb, claim)
+            if verb == "retry" and claim.task in self.guarded:
+                report = self._postpone(claim, report, moment)
             connection.rows("remember", attempt_row(claim, report))
             count_outcome(connection, claim, report, verb=verb, now=moment)
+            if verb in _FAILURES and claim.task in self.guarded:
+                note_failure(connection, claim.task, (claim.job_id, claim.attempt), now=moment)
+            if verb not in _ENDS:
+                pending.came(connection, [claim.queue])
             if verb in _ENDS:
                 after_end(connection, moved, failed=_ENDS[verb], now=moment)
             cancel_as_asked(connection, [claim.job_id], now=moment)
+
+    def _postpone(self, claim: Claim, report: Report, now: int) -> Report:
+        """Have a retry wait longer where its task's budget has no room; give the report that tells so."""
+        wait, budget = spend_retry(self.file.writer.connection, claim.task, now=now)
+        if not wait:
+            return report
+        self.file.writer.connection.rows("postpone", {"job_id": claim.job_id, "wait_ms": wait})
+        words = f"waits {wait / 1000:,.1f} s longer: the budget of {budget} retries is spent"
+        return msgspec.structs.replace(report, error=f"{report.error} ({words})" if report.error else words)
 
     def _refuse(self, verb: str, claim: Claim) -> None:
         if self.file.writer.connection.rows("still_claimed", fence(claim)):
@@ -99,6 +128,7 @@ def cancel_as_asked(connection: Connection, job_ids: Sequence[int], *, now: int)
     gone = connection.rows("cancel_as_asked", {"job_ids": id_list(job_ids), "now": now})
     for _, _, queue, task in gone:
         add(connection, queue, task, now=now, cancelled=1)
+    pending.left(connection, [row[2] for row in gone])
     after_end(connection, [row[:2] for row in gone], failed="cancelled", now=now)
     return {row[0] for row in gone}
 

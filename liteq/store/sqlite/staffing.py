@@ -9,12 +9,13 @@ import msgspec
 from liteq.model.fleet import Death, StartedJob, WorkerCard, WorkerRecord
 from liteq.model.job import Expired
 from liteq.model.retry import decode_backoff
-from liteq.model.transitions import Outcome, State
+from liteq.model.transitions import AT_REST, Outcome, State
 from liteq.store.engine import Slate
-from liteq.store.sqlite import metering
+from liteq.store.sqlite import metering, pending
 from liteq.store.sqlite.aftermath import after_end
 from liteq.store.sqlite.connection import Row
 from liteq.store.sqlite.file import JobFile
+from liteq.store.sqlite.guarding import note_failure, spend_retry
 from liteq.store.sqlite.platform import boot_id, pid_namespace, process_start
 from liteq.store.sqlite.reporting import cancel_as_asked
 from liteq.store.sqlite.slate import LifeLock, WorkerIdentity
@@ -178,7 +179,11 @@ class Staffing:
             "started_at": None if started is None or not (loss.charge or overdue) else started.started_at,
             "now": now,
         }
+        if overdue and loss.run_at is not None:
+            values["run_at"] = loss.run_at + spend_retry(connection, task, now=now)[0]
         moved = connection.rows("expire", values)
+        if moved and loss.state in AT_REST:
+            pending.came(connection, [queue])
         story = {
             "outcome": loss.outcome.value,
             "claimed_at": claimed_at,
@@ -192,6 +197,7 @@ class Staffing:
         connection.rows("remember", values | story)
         after_end(connection, moved, failed="dead", now=now)
         if loss.charge or overdue:
+            note_failure(connection, task, (job_id, attempt), now=now)
             dead = int(loss.state is State.DEAD)
             metering.add(connection, queue, task, now=now, crashed=int(loss.charge), failed=int(overdue), dead=dead)
         return Expired(job_id, attempt, loss.state, loss.charge, loss.reason or loss.cause)

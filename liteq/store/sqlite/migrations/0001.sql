@@ -94,7 +94,35 @@ CREATE INDEX liteq_tag_job ON liteq_tag (job_id);
 CREATE TABLE liteq_queue (
     name          TEXT PRIMARY KEY,
     paused_at     INTEGER,
-    paused_reason TEXT
+    paused_reason TEXT,
+    max_pending   INTEGER,
+    pending       INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE liteq_guard (
+    task          TEXT PRIMARY KEY,
+    failure_rate  REAL,
+    window_ms     INTEGER,
+    min_calls     INTEGER,
+    open_ms       INTEGER,
+    opened_at     INTEGER,
+    open_until    INTEGER,
+    openings      INTEGER NOT NULL DEFAULT 0,
+    trial_job_id  INTEGER,
+    trial_attempt INTEGER,
+    retries       INTEGER,
+    retries_ms    INTEGER,
+    spent_at      INTEGER,
+    spent_until   INTEGER,
+    postponed     INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE liteq_guard_count (
+    task      TEXT NOT NULL,
+    slice     INTEGER NOT NULL,
+    succeeded INTEGER NOT NULL DEFAULT 0,
+    failed    INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (task, slice)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE liteq_worker (

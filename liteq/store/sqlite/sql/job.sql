@@ -41,6 +41,21 @@ WHERE id = :job_id
   AND state IN (@scheduled, @ready)
 RETURNING id;
 
+-- name: debounce
+-- scheduled / waiting / blocked / ready -> the same or scheduled / ready: the newest arguments, and once more the wait,
+-- which ends at the latest so long after the first call.
+UPDATE liteq_job
+SET state    = CASE WHEN state IN (@waiting, @blocked) THEN state
+                    WHEN min(:run_at, enqueued_at + coalesce(:max_wait_ms, :run_at)) > :now THEN @scheduled
+                    ELSE @ready END,
+    run_at   = min(:run_at, enqueued_at + coalesce(:max_wait_ms, :run_at)),
+    priority = :priority,
+    args     = :args,
+    args_crc = :args_crc
+WHERE id = :job_id
+  AND state IN (@scheduled, @waiting, @blocked, @ready)
+RETURNING id;
+
 -- name: promote
 -- scheduled -> ready. Some at a time, so that no claim holds the lock for long.
 UPDATE liteq_job
@@ -50,11 +65,13 @@ WHERE id IN (SELECT id FROM liteq_job WHERE state = @scheduled AND run_at <= :no
 RETURNING id;
 
 -- name: next_due
-SELECT run_at
-FROM liteq_job
-WHERE state = @scheduled
-ORDER BY run_at
-LIMIT 1;
+-- The next that time alone brings about: a scheduled job becomes due, a breaker lets a job through on trial.
+SELECT min(due_at)
+FROM (
+    SELECT (SELECT run_at FROM liteq_job WHERE state = @scheduled ORDER BY run_at LIMIT 1) AS due_at
+    UNION ALL
+    SELECT open_until FROM liteq_guard WHERE open_until > :now
+);
 
 -- name: begun_lanes
 -- The lanes with jobs that were begun and wait for another attempt in the near future.
@@ -137,6 +154,13 @@ WHERE id = :job_id
   AND state = @running
   AND failures + 1 < max_failures
 RETURNING id;
+
+-- name: postpone
+-- scheduled -> scheduled, in the transaction that has just put it there.
+UPDATE liteq_job
+SET run_at = run_at + :wait_ms
+WHERE id = :job_id
+  AND state = @scheduled;
 
 -- name: dead_letter
 -- running -> dead, one failure more.
@@ -318,7 +342,7 @@ SET state           = @ready,
     unique_slot     = iif(unique_scope <= 2, unique_key, unique_slot)
 WHERE id = :job_id
   AND state IN (@completed, @dead, @cancelled)
-RETURNING id;
+RETURNING id, queue;
 
 -- name: reschedule
 -- scheduled / ready -> scheduled / ready; waiting and blocked jobs stay so and take the new values along.
@@ -331,14 +355,14 @@ SET run_at   = coalesce(:run_at, run_at),
                     ELSE @ready END
 WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND state IN (@scheduled, @waiting, @blocked, @ready)
-RETURNING id;
+RETURNING id, queue;
 
 -- name: delete
 -- not running -> none.
 DELETE FROM liteq_job
 WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND state <> @running
-RETURNING id, aftermath;
+RETURNING id, aftermath, queue, state;
 
 -- name: prunable
 -- Completed and cancelled jobs that finished early enough, sought from the oldest id on. Who has live children stays:

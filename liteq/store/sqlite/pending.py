@@ -1,0 +1,51 @@
+"""How many jobs wait in each limited queue: counted in the transaction in which they come and leave.
+
+A queue without ``max_pending`` has no count, and its jobs cost one look for the row that is not there. With one, the
+count is what the job table says at every commit; to count the rows anew would take longer the fuller the queue is.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from liteq.errors import QueueFull
+from liteq.model.job import NewJob
+from liteq.model.transitions import AT_REST, State
+from liteq.store.sqlite.connection import Connection
+
+
+def admit(connection: Connection, jobs: Sequence[NewJob]) -> None:
+    """Count jobs that are about to be stored, or raise QueueFull for the first queue without room, and count none."""
+    counted: Counter[str] = Counter()
+    for queue, wanted in Counter(job.queue for job in jobs).items():
+        found = connection.rows("count_pending", {"queue": queue, "jobs": wanted})
+        if not found:
+            continue
+        counted[queue] = wanted
+        pending, most = found[0]
+        if pending > most:
+            # Not left to a rollback: the transaction may be a caller's, who goes on with it.
+            _count(connection, counted, -1)
+            raise QueueFull(queue, pending=pending - wanted, max_pending=most, wanted=wanted)
+
+
+def came(connection: Connection, queues: Iterable[str]) -> None:
+    """Count jobs that wait again, or in another queue, given by their queues. They are never refused."""
+    _count(connection, Counter(queues), 1)
+
+
+def left(connection: Connection, queues: Iterable[str]) -> None:
+    """Count jobs that wait no more, given by their queues."""
+    _count(connection, Counter(queues), -1)
+
+
+def counted(connection: Connection, queue: str) -> int:
+    """Count the jobs that wait in the queue by their rows."""
+    values: dict[str, Any] = {state.word: state in AT_REST for state in State}
+    values |= {"queue": queue, "task": None, "since": None, "until": None}
+    return int(connection.rows("count_by_state", values)[0][0])
+
+
+def _count(connection: Connection, jobs: Counter[str], sign: int) -> None:
+    if jobs:
+        connection.many("count_pending", [{"queue": queue, "jobs": sign * many} for queue, many in jobs.items()])
