@@ -13,6 +13,7 @@ from liteq.errors import (
     LiteqError,
     NotALiteqFile,
     NotCompleted,
+    QueueFull,
     ScheduleNotFound,
     SchemaTooNew,
     StorageError,
@@ -58,6 +59,7 @@ CODES: tuple[tuple[type[Exception], Code], ...] = (
     (WrongState, Code.FAILED),
     (NotCompleted, Code.FAILED),
     (UniqueKeyTaken, Code.FAILED),
+    (QueueFull, Code.BUSY),
     (LiteqError, Code.USAGE),
     (Exception, Code.FAILED),
 )
@@ -70,6 +72,7 @@ HINTS: tuple[tuple[type[Exception], str], ...] = (
     (NotALiteqFile, "--file PATH names another file"),
     (SchemaTooNew, "install a liteq at least as new as the one that wrote it"),
     (Corrupt, "liteq check --full says more"),
+    (QueueFull, "--wait-for-room 30s waits; liteq queue limit QUEUE --max-pending N lets more wait"),
     (JobNotFound, "liteq job list shows the jobs there are"),
     (ScheduleNotFound, "liteq schedule list shows the schedules there are"),
     (InvalidSchedule, "liteq schedule explain 'EXPR' tries an expression"),

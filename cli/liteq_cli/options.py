@@ -34,6 +34,16 @@ PriorityWord = Annotated[
 ]
 In = Annotated[str | None, typer.Option("--in", help="Not before so long from now: 30s, 5m, 1h30m.", metavar="TIME")]
 At = Annotated[str | None, typer.Option("--at", help="Not before this ISO instant.", metavar="ISO")]
+Debounce = Annotated[
+    str | None,
+    typer.Option(help="Run once no call with the --unique-key has come for so long, as the last said.", metavar="TIME"),
+]
+MaxWait = Annotated[
+    str | None, typer.Option(help="With --debounce: so long after the first call at the latest.", metavar="TIME")
+]
+WaitForRoom = Annotated[
+    str | None, typer.Option(help="If the queue is full, wait for at most so long for room.", metavar="TIME")
+]
 After = Annotated[
     list[int] | None, typer.Option(help="Not before this job has completed; may be repeated.", min=1, metavar="ID")
 ]
@@ -55,6 +65,16 @@ def priority_of(word: str) -> int:
         raise InvalidOption(f"{shown(word)} is no priority; write an integer or {names}") from None
 
 
+def limit_of(word: str, *, what: str) -> int | None:
+    """Give the number that a limit's digits mean, None for ``none``. Raises InvalidOption."""
+    if word.lower() == "none":
+        return None
+    try:
+        return int(word[:20])
+    except ValueError:
+        raise InvalidOption(f"{what} must be a number or none, not {shown(word)}") from None
+
+
 def instant_of(text: str) -> datetime:
     """Give the instant of ``--at``; says so when the machine's zone was assumed."""
     value = parse_instant(text)
@@ -73,6 +93,9 @@ def settings_of(
     tags: Sequence[str] | None = None,
     time_limit: str | None = None,
     after: Sequence[int] | None = None,
+    debounce: str | None = None,
+    max_wait: str | None = None,
+    wait_for_room: str | None = None,
 ) -> dict[str, Any]:
     """Give the settings of a job that the options mean, only those that were given."""
     if delay is not None and at is not None:
@@ -86,6 +109,9 @@ def settings_of(
         "tags": list(tags) if tags else None,
         "after": list(after) if after else None,
         "timeout": None if time_limit is None else parse_duration(time_limit),
+        "debounce": None if debounce is None else parse_duration(debounce),
+        "max_wait": None if max_wait is None else parse_duration(max_wait),
+        "wait_for_room": None if wait_for_room is None else parse_duration(wait_for_room),
     }
     return {name: value for name, value in wanted.items() if value is not None}
 

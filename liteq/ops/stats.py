@@ -4,16 +4,21 @@ import msgspec
 
 from liteq.model.fleet import FileFacts, LaneCount, MetricRow, QueueRecord, WorkerRecord
 from liteq.model.transitions import LIVE, State
+from liteq.ops.guards import GuardStats, guard_stats
 from liteq.store.engine import Engine
 
 RATE_MINUTES = 60
 
 
 class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
-    """One queue. ``oldest_ready_ms`` is how long its longest waiting ready job could have run already."""
+    """One queue. ``oldest_ready_ms`` is how long its longest waiting ready job could have run already.
+
+    ``max_pending`` bounds the scheduled, waiting, blocked and ready together, None does not.
+    """
 
     name: str
     paused: bool
+    max_pending: int | None = None
     scheduled: int = 0
     waiting: int = 0
     blocked: int = 0
@@ -24,6 +29,16 @@ class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
     failed_last_hour: int = 0
     oldest_ready_ms: int | None = None
     by_priority: dict[int, int] = {}
+
+    @property
+    def pending(self) -> int:
+        """How many jobs wait, whatever for."""
+        return self.scheduled + self.waiting + self.blocked + self.ready
+
+    @property
+    def full(self) -> bool:
+        """Whether enqueueing is refused."""
+        return self.max_pending is not None and self.pending >= self.max_pending
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +53,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     mean_run_ms: float | None
     mean_wait_ms: float | None
     workers: list[WorkerRecord]
+    guards: list[GuardStats]
+    """The breakers and retry budgets of tasks that have any."""
     orphaned_tasks: list[str]
     """Tasks with ready jobs that no living worker can run."""
     file: FileFacts
@@ -59,6 +76,7 @@ def collect_stats(engine: Engine, *, now: int) -> Stats:
         mean_run_ms=sum(row.run_ms for row in metrics) / completed if completed else None,
         mean_wait_ms=sum(row.wait_ms for row in metrics) / completed if completed else None,
         workers=workers,
+        guards=guard_stats(engine, now=now),
         orphaned_tasks=_orphans(lanes, workers),
         file=engine.file_facts(),
     )
@@ -67,12 +85,14 @@ def collect_stats(engine: Engine, *, now: int) -> Stats:
 def _queues(
     lanes: list[LaneCount], metrics: list[MetricRow], settings: list[QueueRecord], now: int
 ) -> list[QueueStats]:
-    paused = {record.name for record in settings if record.paused_at is not None}
-    names = paused | {lane.queue for lane in lanes} | {row.queue for row in metrics}
-    return [_queue(name, lanes, metrics, paused=name in paused, now=now) for name in sorted(names)]
+    known = {record.name: record for record in settings}
+    names = known.keys() | {lane.queue for lane in lanes} | {row.queue for row in metrics}
+    return [_queue(name, lanes, metrics, known.get(name), now=now) for name in sorted(names)]
 
 
-def _queue(name: str, lanes: list[LaneCount], metrics: list[MetricRow], *, paused: bool, now: int) -> QueueStats:
+def _queue(
+    name: str, lanes: list[LaneCount], metrics: list[MetricRow], settings: QueueRecord | None, *, now: int
+) -> QueueStats:
     mine = [lane for lane in lanes if lane.queue == name]
     ready = [lane for lane in mine if lane.state is State.READY]
     priorities: dict[int, int] = {}
@@ -82,7 +102,8 @@ def _queue(name: str, lanes: list[LaneCount], metrics: list[MetricRow], *, pause
     hour = [row for row in metrics if row.queue == name]
     return QueueStats(
         name=name,
-        paused=paused,
+        paused=settings is not None and settings.paused_at is not None,
+        max_pending=None if settings is None else settings.max_pending,
         **counts,
         completed_last_hour=sum(row.completed for row in hour),
         failed_last_hour=sum(row.failed for row in hour),

@@ -73,13 +73,18 @@ class Tender:
 
     def _run(self) -> None:
         while not self._over.wait((BUSY_TURN_MS if self._runner.runs else IDLE_TURN_MS) / 1000):
-            try:
-                self._turn()
-            except (Busy, DiskFull) as error:
-                log.warning("upkeep has to wait: %s", error)
-            except Exception:
-                # This thread also beats and takes from the dead: it must outlive whatever one step meets.
-                log.exception("upkeep failed; the jobs go on")
+            self._outlive(self._turn)
+        # What the last reports led to is told too.
+        self._outlive(self._breakers.look)
+
+    def _outlive(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except (Busy, DiskFull) as error:
+            log.warning("upkeep has to wait: %s", error)
+        except Exception:
+            # This thread also beats and takes from the dead: it must outlive whatever one step meets.
+            log.exception("upkeep failed; the jobs go on")
 
     def _turn(self) -> None:
         if self._desk.stopping and not self._told:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -13,9 +14,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from liteq.errors import LeaseLost, WrongState
+from liteq.errors import LeaseLost, QueueFull, WrongState
 from liteq.model.job import Claim
-from liteq.model.transitions import FINISHED, State
+from liteq.model.transitions import AT_REST, FINISHED, State
 from liteq.store.engine import Engine, Slate
 from tests.engine.conftest import OpenFresh
 from tests.engine.steps import (
@@ -36,6 +37,7 @@ from tests.engine.steps import (
 
 MAX_FAILURES = 3
 MAX_CRASHES = 2
+MAX_PENDING = 6
 DELAYS = st.integers(0, 20)
 REPORTS = ("complete", "retry", "dead_letter", "snooze", "release", "abort")
 PICKS = st.integers(0, 60)
@@ -90,6 +92,7 @@ class LifeOfJobs(RuleBasedStateMachine):
 
     @initialize()
     def hire_and_fill(self) -> None:
+        self.engine.limit_queue("default", max_pending=MAX_PENDING)
         self.workers = [register(self.engine) for _ in range(2)]
         for _ in range(4):
             self._enqueue(0, 0)
@@ -121,10 +124,17 @@ class LifeOfJobs(RuleBasedStateMachine):
     def _enqueue(self, delay: int, priority: int) -> None:
         run_at = self.now + delay
         job = new_job(run_at=run_at, priority=priority, max_failures=MAX_FAILURES, max_crashes=MAX_CRASHES)
+        if self._waiting() >= MAX_PENDING:
+            with pytest.raises(QueueFull):
+                enqueue_one(self.engine, job, now=self.now)
+            return
         job_id = enqueue_one(self.engine, job, now=self.now)
         assert job_id not in self.model
         self.model[job_id] = Model(State.SCHEDULED if delay else State.READY, run_at, priority)
         self.jobs = max(self.jobs, job_id)
+
+    def _waiting(self) -> int:
+        return sum(job.state in AT_REST for job in self.model.values())
 
     @rule(step=st.integers(1, 15))
     def pass_time(self, step: int) -> None:
@@ -315,6 +325,10 @@ class LifeOfJobs(RuleBasedStateMachine):
             assert set(attempts) <= set(self.model[job_id].outcomes)
             assert set(self.model[job_id].outcomes) - set(attempts) <= {1}
             assert attempts == sorted(set(attempts))
+
+    @invariant()
+    def as_many_jobs_are_counted_as_wait(self) -> None:
+        assert [queue.pending for queue in self.engine.queues()] in ([self._waiting()], [])
 
     def teardown(self) -> None:
         self.engine.close()

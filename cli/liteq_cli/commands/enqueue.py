@@ -9,7 +9,7 @@ import typer
 
 from liteq.app import Liteq
 from liteq.command import COMMAND_TASK
-from liteq.errors import InvalidOption, LiteqError, UnknownTask
+from liteq.errors import InvalidOption, LiteqError, QueueFull, UnknownTask
 from liteq.model.names import shown
 from liteq.task import Call
 from liteq_cli import options, output
@@ -35,6 +35,9 @@ def enqueue(
     delay: options.In = None,
     at: options.At = None,
     unique_key: options.UniqueKey = None,
+    debounce: options.Debounce = None,
+    max_wait: options.MaxWait = None,
+    wait_for_room: options.WaitForRoom = None,
     after: options.After = None,
     tag: options.Tags = None,
     time_limit: options.TimeLimit = None,
@@ -55,6 +58,9 @@ def enqueue(
         after=after,
         tags=tag,
         time_limit=time_limit,
+        debounce=debounce,
+        max_wait=max_wait,
+        wait_for_room=wait_for_room,
     )
     refuse_timeout_alone(timeout, wait=wait)
     given = session(context)
@@ -116,11 +122,12 @@ def many(app: Liteq, read: Callable[[bytes], Call[Any]], *, as_json: bool) -> No
             if len(calls) == AT_ONCE:
                 stored += len(app.enqueue_many(calls))
                 calls = []
+        if calls:
+            stored += len(app.enqueue_many(calls))
     except (LiteqError, TypeError) as error:
         kept = f"{stored} jobs from earlier lines were enqueued and stay" if stored else "nothing was enqueued"
-        raise Refused(f"line {number}: {error}", hint=kept, code=Code.USAGE) from error
-    if calls:
-        stored += len(app.enqueue_many(calls))
+        code = Code.BUSY if isinstance(error, QueueFull) else Code.USAGE
+        raise Refused(f"line {number}: {error}", hint=kept, code=code) from error
     if as_json:
         output.document({"enqueued": stored})
     else:

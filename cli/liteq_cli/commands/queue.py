@@ -14,7 +14,7 @@ from liteq_cli.output import Column, clean
 from liteq_cli.target import opened, session
 from liteq_cli.times import span
 
-app = typer.Typer(help="Look at queues, pause and resume them.", no_args_is_help=True)
+app = typer.Typer(help="Look at queues, pause, resume and bound them.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The queue.", metavar="QUEUE", show_default=False)]
 
@@ -67,12 +67,17 @@ def _show(queue: QueueStats) -> None:
             ("completed, 1 h", f"{queue.completed_last_hour:,}"),
             ("failed, 1 h", f"{queue.failed_last_hour:,}"),
             ("oldest ready", span(queue.oldest_ready_ms)),
+            ("may wait", "any number" if queue.max_pending is None else _room(queue)),
         ]
     )
     if queue.by_priority:
         output.say()
         columns = (Column("priority", right=True), Column("ready", right=True))
         output.table(columns, [[str(priority), f"{jobs:,}"] for priority, jobs in queue.by_priority.items()])
+
+
+def _room(queue: QueueStats) -> str:
+    return f"{queue.pending:,} of {queue.max_pending:,}" + (", full" if queue.full else "")
 
 
 @app.command()
@@ -93,6 +98,27 @@ def resume(context: typer.Context, *, name: Name) -> None:
     if not opened(context).resume_queue(name):
         output.note(f"queue {clean(name)} was not paused")
     _say(context, name, paused=False)
+
+
+@app.command()
+def limit(
+    context: typer.Context,
+    *,
+    name: Name,
+    max_pending: Annotated[
+        str,
+        typer.Option(help="How many jobs may wait in it; enqueueing more is refused. none: any number.", metavar="N"),
+    ],
+) -> None:
+    """Bound what a queue holds. Jobs that wait already stay."""
+    app = opened(context)
+    app.limit_queue(name, max_pending=options.limit_of(max_pending, what="--max-pending"))
+    record = next((queue for queue in app.engine.queues() if queue.name == name), None)
+    most = None if record is None else record.max_pending
+    if session(context).as_json:
+        output.document({"queue": name, "max_pending": most})
+    else:
+        output.say(f"queue {clean(name)} holds {'any number of' if most is None else f'at most {most:,}'} waiting jobs")
 
 
 @app.command()

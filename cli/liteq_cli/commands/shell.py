@@ -30,6 +30,9 @@ def exec_(
     delay: options.In = None,
     at: options.At = None,
     unique_key: options.UniqueKey = None,
+    debounce: options.Debounce = None,
+    max_wait: options.MaxWait = None,
+    wait_for_room: options.WaitForRoom = None,
     after: options.After = None,
     tag: options.Tags = None,
     time_limit: options.TimeLimit = None,
@@ -52,6 +55,9 @@ def exec_(
         after=after,
         tags=tag,
         time_limit=time_limit,
+        debounce=debounce,
+        max_wait=max_wait,
+        wait_for_room=wait_for_room,
     )
     if max_failures is not None:
         settings["retry"] = Retry(max_failures=max_failures)

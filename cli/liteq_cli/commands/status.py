@@ -13,6 +13,7 @@ from liteq.model.fleet import WorkerRecord
 from liteq.ops.schedule_stats import SchedulerStatus
 from liteq.ops.stats import QueueStats, Stats
 from liteq_cli import output
+from liteq_cli.commands.breaker import guard_document, guard_words, is_held_up
 from liteq_cli.commands.scheduler import status_document, summary
 from liteq_cli.exits import Code
 from liteq_cli.output import Column, clean
@@ -48,7 +49,8 @@ def status(
         bool,
         typer.Option(
             "--check",
-            help="Exit code 4 if a queue is paused, tasks have no worker or schedules are late; 69 if no worker lives.",
+            help="Exit code 4 if a queue is paused, a breaker open, a task without worker or a schedule late; "
+            "69 if no worker lives.",
         ),
     ] = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Every second, until Ctrl-C.")] = False,
@@ -90,7 +92,8 @@ def code_of_stats(stats: Stats) -> Code:
     waiting = any(queue.ready for queue in stats.queues)
     if waiting and not any(worker.alive for worker in stats.workers):
         return Code.UNAVAILABLE
-    held_up = any(queue.paused for queue in stats.queues) or bool(stats.orphaned_tasks)
+    held_up = any(queue.paused for queue in stats.queues) or any(is_held_up(guard) for guard in stats.guards)
+    held_up = held_up or bool(stats.orphaned_tasks)
     return Code.DEGRADED if held_up else Code.DONE
 
 
@@ -100,6 +103,7 @@ def stats_document(stats: Stats) -> dict[str, Any]:
     plain["at"] = to_datetime(stats.at).isoformat()
     for worker, record in zip(plain["workers"], stats.workers, strict=True):
         worker["started_at"] = to_datetime(record.started_at).isoformat()
+    plain["guards"] = [guard_document(guard) for guard in stats.guards]
     return plain
 
 
@@ -132,7 +136,7 @@ def _queue_row(queue: QueueStats) -> list[str]:
         queue.completed_last_hour,
         queue.failed_last_hour,
     )
-    name = clean(queue.name) + (" (paused)" if queue.paused else "")
+    name = clean(queue.name) + (" (paused)" if queue.paused else "") + (" (full)" if queue.full else "")
     return [name, *(f"{number:,}" if number else "·" for number in numbers), span(queue.oldest_ready_ms)]
 
 
@@ -167,6 +171,7 @@ def _facts(stats: Stats) -> list[tuple[str, str]]:
         ("dead", _jobs(stats.dead) + ("; liteq dead list shows them" if stats.dead else "")),
         ("rate", f"{stats.completed_per_minute:,.1f} completed, {stats.failed_per_minute:,.1f} failed a minute (1 h)"),
         ("mean", f"{span(stats.mean_wait_ms)} waiting, {span(stats.mean_run_ms)} running"),
+        *(("guard", guard_words(guard, now=stats.at)) for guard in stats.guards),
         ("no worker for", clean(", ".join(stats.orphaned_tasks))),
         ("file", clean(file.path)),
         ("size", f"{size(file.bytes)}, log {size(file.wal_bytes)}, free inside {size(file.free_bytes)}"),
