@@ -86,6 +86,30 @@ def test_a_statement_sorts_nothing_by_itself(database: apsw.Connection, name: st
     assert bool(found) is (name in SORTS), found
 
 
+def test_lanes_are_found_without_a_look_at_each_of_their_jobs(database: apsw.Connection) -> None:
+    lanes = [(queue, task) for queue in "bca" for task in "yxz"]
+    job = "INSERT INTO liteq_job (state, priority, run_at, max_failures, max_crashes, enqueued_at, args_crc, queue, task, "
+    try:
+        database.execute("BEGIN")
+        for queue, task in lanes * 200:
+            database.execute(job + "args) VALUES (4, 0, 0, 1, 1, 0, 0, ?, ?, x'')", (queue, task))
+        steps = 0
+
+        def count() -> bool:
+            nonlocal steps
+            steps += 100
+            return False
+
+        database.set_progress_handler(count, 100)
+        found = database.execute(statements()["ready_lanes"]).fetchall()
+    finally:
+        database.set_progress_handler(None)
+        database.execute("ROLLBACK")
+
+    assert found == sorted(lanes)
+    assert steps < 100 * len(lanes)
+
+
 def test_the_exceptions_are_statements() -> None:
     assert set(SCANS) | set(SORTS) <= set(statements())
 
