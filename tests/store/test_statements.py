@@ -88,11 +88,14 @@ def test_a_statement_sorts_nothing_by_itself(database: apsw.Connection, name: st
 
 def test_lanes_are_found_without_a_look_at_each_of_their_jobs(database: apsw.Connection) -> None:
     lanes = [(queue, task) for queue in "bca" for task in "yxz"]
-    job = "INSERT INTO liteq_job (state, priority, run_at, max_failures, max_crashes, enqueued_at, args_crc, queue, task, "
+    job = (
+        "INSERT INTO liteq_job (state, priority, run_at, max_failures, max_crashes, enqueued_at, args_crc, args, "
+        "queue, task) VALUES (4, 0, 0, 1, 1, 0, 0, x'', ?, ?)"
+    )
     try:
         database.execute("BEGIN")
         for queue, task in lanes * 200:
-            database.execute(job + "args) VALUES (4, 0, 0, 1, 1, 0, 0, ?, ?, x'')", (queue, task))
+            database.execute(job, (queue, task))
         steps = 0
 
         def count() -> bool:

@@ -5,7 +5,7 @@ count is what the job table says at every commit; to count the rows anew would t
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from liteq.errors import QueueFull
@@ -16,8 +16,10 @@ from liteq.store.sqlite.connection import Connection
 
 def admit(connection: Connection, jobs: Sequence[NewJob]) -> None:
     """Count jobs that are about to be stored, or raise QueueFull for the first queue without room, and count none."""
-    counted: Counter[str] = Counter()
-    for queue, wanted in Counter(job.queue for job in jobs).items():
+    # Of one job, as most calls bring, nothing is to be counted up.
+    by_queue = {jobs[0].queue: 1} if len(jobs) == 1 else Counter(job.queue for job in jobs)
+    counted: dict[str, int] = {}
+    for queue, wanted in by_queue.items():
         found = connection.rows("count_pending", {"queue": queue, "jobs": wanted})
         if not found:
             continue
@@ -46,6 +48,6 @@ def counted(connection: Connection, queue: str) -> int:
     return int(connection.rows("count_by_state", values)[0][0])
 
 
-def _count(connection: Connection, jobs: Counter[str], sign: int) -> None:
+def _count(connection: Connection, jobs: Mapping[str, int], sign: int) -> None:
     if jobs:
         connection.many("count_pending", [{"queue": queue, "jobs": sign * many} for queue, many in jobs.items()])
