@@ -23,13 +23,13 @@ import msgspec
 
 from liteq.errors import DependencyError, InvalidOption
 from liteq.job import Job, JobContext
-from liteq.model.firing import Template
 from liteq.model.instants import instant_ms, to_ms
 from liteq.model.job import POLICY_CODES, SCOPE_CODES, NewJob, OnConflict, OnParentFailure, Scope, Unique
 from liteq.model.names import UNIQUE_KEY_MAX_BYTES, check_name
 from liteq.model.payload import crc
 from liteq.model.priority import check_priority
 from liteq.model.retry import DEFAULT_MAX_CRASHES, MAX_FAILURES_LIMIT, Backoff, Retry
+from liteq.model.template import Template
 from liteq.signature import Signature
 
 P = ParamSpec("P")
