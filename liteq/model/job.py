@@ -86,6 +86,7 @@ class Claim(msgspec.Struct, frozen=True):
     backoff: bytes | None
     timeout_ms: int | None
     fire_at: int | None
+    batch_id: int | None
 
     @property
     def last_chance(self) -> bool:

@@ -105,7 +105,7 @@ WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND (:paused IS NULL OR queue NOT IN (SELECT value FROM json_each(:paused)))
   AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
 RETURNING id, attempt, owner, queue, task, args, args_crc, priority, run_at, enqueued_at, claimed_at,
-          failures, max_failures, crashes, max_crashes, backoff, timeout_ms, fire_at;
+          failures, max_failures, crashes, max_crashes, backoff, timeout_ms, fire_at, batch_id;
 
 -- name: complete
 -- running -> completed. No row comes back when the claim is no longer the job's.
