@@ -1,8 +1,10 @@
 """liteq: a whole job queue in one SQLite file. No server, no broker, no daemon."""
 
 from liteq.app import Liteq
+from liteq.batch import Batch, BatchProgress, Node
 from liteq.errors import (
     BadArguments,
+    BatchNotFound,
     Busy,
     Corrupt,
     DependencyError,
@@ -37,7 +39,9 @@ from liteq.errors import (
     WaitTimeout,
     WrongState,
 )
+from liteq.flow import chain, group
 from liteq.job import Job, JobContext
+from liteq.model.batch import BatchState
 from liteq.model.guard import Breaker
 from liteq.model.priority import Priority
 from liteq.model.retry import Retry
@@ -48,6 +52,10 @@ from liteq.task import Call, Payload, Task
 
 __all__ = [
     "BadArguments",
+    "Batch",
+    "BatchNotFound",
+    "BatchProgress",
+    "BatchState",
     "Breaker",
     "Busy",
     "Call",
@@ -68,6 +76,7 @@ __all__ = [
     "LeaseLost",
     "Liteq",
     "LiteqError",
+    "Node",
     "NotALiteqFile",
     "NotCompleted",
     "Outcome",
@@ -96,8 +105,10 @@ __all__ = [
     "WrongState",
     "__version__",
     "at",
+    "chain",
     "cron",
     "every",
+    "group",
     "manual",
 ]
 

@@ -8,9 +8,11 @@ from datetime import timedelta
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 from zoneinfo import ZoneInfo
 
+from liteq.batching import Batching
 from liteq.clock import Clock, SystemClock
 from liteq.command import COMMAND, command_call
 from liteq.errors import InvalidOption, StorageError
+from liteq.flow import Chain, Group
 from liteq.handling import Handling
 from liteq.importing import importing, refuse_while_importing
 from liteq.job import Job, JobContext
@@ -23,7 +25,7 @@ from liteq.model.schedule_options import ScheduleOptions
 from liteq.model.schedules import cron_later, every
 from liteq.ops.stats import Stats, collect_stats
 from liteq.registry import Registry
-from liteq.room import enqueue_into_room
+from liteq.room import into_room
 from liteq.scheduler import FireResult, Scheduler
 from liteq.schedules import Schedules, StoredSchedule
 from liteq.signature import PayloadSignature
@@ -46,7 +48,7 @@ Schedulable = Call[Any] | Payload | Task[..., Any] | Callable[..., Any] | str
 Durability = Literal["full", "normal"]
 
 
-class Liteq(Handling):
+class Liteq(Handling, Batching):
     """A queue in the file at ``path``, opened at the first use and created if ``create`` allows it.
 
     ``durability``: with "full", what ``enqueue`` returned and every outcome is on the disk; with "normal" the last
@@ -278,30 +280,41 @@ class Liteq(Handling):
         """Give a job that runs a program: a list as it stands, one text through the shell. Not retried unless asked."""
         return command_call(argv, cwd=cwd, env=env, max_bytes=self.max_payload)
 
-    def enqueue(self, wanted: Call[R] | Payload, /, **settings: Unpack[Settings]) -> Job[R]:
-        """Store one job and give its handle; when it returns, the job is on the disk."""
+    @overload
+    def enqueue(self, wanted: Call[R], /, **settings: Unpack[Settings]) -> Job[R]: ...
+    @overload
+    def enqueue(self, wanted: Payload, /, **settings: Unpack[Settings]) -> Job[Any]: ...
+    @overload
+    def enqueue(self, wanted: Chain | Group, /) -> list[Job[Any]]: ...
+    def enqueue(self, wanted: Any, /, **settings: Unpack[Settings]) -> Any:
+        """Store one job and give its handle; when it returns, the job is on the disk.
+
+        A chain or group is stored in one commit; then the handles of its jobs come back, in the order of writing.
+        """
+        if isinstance(wanted, (Chain, Group)):
+            if settings:
+                raise InvalidOption("give options to the jobs of a chain or group, not to the whole")
+            return self._enqueue_flow(wanted)
         call = self.call(wanted)
-        return cast("Job[R]", self._send(call.using(**settings) if settings else call))
+        return self._send(call.using(**settings) if settings else call)
 
     def enqueue_many(self, wanted: Iterable[Call[Any] | Payload], /) -> list[Job[Any]]:
         """Store any number of jobs in one commit, all or none. The iterable is read before the file is locked.
 
         Handles come in the given order; jobs whose unique key was held and that said ``skip`` are left out.
         """
-        refuse_while_importing()
         calls = [self.call(one) for one in wanted]
-        now = self.clock.now_ms()
-        jobs = [call.new_job(now=now, default_retry=self.default_retry) for call in calls]
-        wait_ms = max((call.options.room_ms for call in calls), default=0)
-        answers = enqueue_into_room(self.engine, self.clock, jobs, now=now, wait_ms=wait_ms)
+        answers = self._store(calls)
         return [self._handle(c, a) for c, a in zip(calls, answers, strict=True) if a.answer != "skipped"]
 
     def _send(self, call: Call[Any]) -> Job[Any]:
+        return self._handle(call, self._store([call])[0])
+
+    def _store(self, calls: Sequence[Call[Any]]) -> list[Enqueued]:
         refuse_while_importing()
-        now = self.clock.now_ms()
-        jobs = [call.new_job(now=now, default_retry=self.default_retry)]
-        answer = enqueue_into_room(self.engine, self.clock, jobs, now=now, wait_ms=call.options.room_ms)[0]
-        return self._handle(call, answer)
+        engine, now = self.engine, self.clock.now_ms()
+        jobs = [call.new_job(now=now, default_retry=self.default_retry) for call in calls]
+        return into_room(lambda: engine.enqueue(jobs, now=now), engine=engine, clock=self.clock, calls=calls)
 
     def _handle(self, call: Call[Any], answer: Enqueued) -> Job[Any]:
         kind = call.definition.signature.result_type

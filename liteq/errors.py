@@ -15,6 +15,7 @@
     ├── UniqueKeyTaken            another job holds the unique key
     ├── QueueFull                 as many jobs wait in the queue as it may hold
     ├── JobNotFound               no job has that id
+    ├── BatchNotFound             no batch has that id
     ├── ScheduleNotFound          no schedule has that name
     ├── WrongState                the verb is not allowed in the job's state
     ├── NotCompleted              a result was asked of a job that has none
@@ -110,6 +111,10 @@ class QueueFull(LiteqError):
 
 class JobNotFound(LiteqError, LookupError):
     """No job has that id: it never existed, was deleted, or was pruned."""
+
+
+class BatchNotFound(LiteqError, LookupError):
+    """No batch has that id; it may have been pruned."""
 
 
 class ScheduleNotFound(LiteqError, LookupError):

@@ -1,34 +1,34 @@
 """Room in a full queue: whoever enqueues may wait for it, outside every lock."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from liteq.clock import Clock
 from liteq.errors import QueueFull
-from liteq.model.job import Enqueued, NewJob
 from liteq.store.engine import Engine
+from liteq.task import Call
+
+T = TypeVar("T")
 
 LONGEST_LOOK_AWAY_MS = 1_000
 
 
-def enqueue_into_room(
-    engine: Engine, clock: Clock, jobs: Sequence[NewJob], *, now: int, wait_ms: int
-) -> list[Enqueued]:
-    """Store the jobs, all or none, once their queues have room; give the answers in order.
+def into_room(store: Callable[[], T], *, engine: Engine, clock: Clock, calls: Iterable[Call[Any]]) -> T:
+    """Give what ``store`` gives once it finds room, tried for as long as the most patient of the calls wants to wait.
 
-    Raises QueueFull where there is none after ``wait_ms``, at once for more jobs than a queue may ever hold and inside
-    a transaction, which would keep everybody out who could make room.
+    Raises QueueFull where there is none by then, at once for more jobs than a queue may ever hold and inside a
+    transaction, which would keep everybody out who could make room.
     """
     try:
-        return engine.enqueue(jobs, now=now)
+        return store()
     except QueueFull as full:
+        wait_ms = max((call.options.room_ms for call in calls), default=0)
         if not wait_ms or full.wanted > full.max_pending or engine.busy_here():
             raise
-        return _wait(engine, clock, jobs, full, now=now, wait_ms=wait_ms)
+        return _wait(store, engine, clock, full, wait_ms)
 
 
-def _wait(
-    engine: Engine, clock: Clock, jobs: Sequence[NewJob], full: QueueFull, *, now: int, wait_ms: int
-) -> list[Enqueued]:
+def _wait(store: Callable[[], T], engine: Engine, clock: Clock, full: QueueFull, wait_ms: int) -> T:
     begun = clock.monotonic_ms()
     watch = engine.watch()
     try:
@@ -39,8 +39,7 @@ def _wait(
             # Asked without a lock first: many who wait would else queue at the lock for nothing.
             if _has_room(engine, full):
                 try:
-                    # Its time counts from the call, not from when it found room.
-                    return engine.enqueue(jobs, now=now)
+                    return store()
                 except QueueFull as again:
                     full = again
             watch.wait(min(LONGEST_LOOK_AWAY_MS, wait_ms - waited))

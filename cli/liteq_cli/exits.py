@@ -4,6 +4,7 @@ from enum import IntEnum
 
 from liteq.errors import (
     BadArguments,
+    BatchNotFound,
     Busy,
     Corrupt,
     DependencyError,
@@ -54,6 +55,7 @@ CODES: tuple[tuple[type[Exception], Code], ...] = (
     (WaitTimeout, Code.TIMED_OUT),
     (JobNotFound, Code.NOT_FOUND),
     (ScheduleNotFound, Code.NOT_FOUND),
+    (BatchNotFound, Code.NOT_FOUND),
     (DependencyError, Code.NOT_FOUND),
     (UnknownTask, Code.NOT_FOUND),
     (WrongState, Code.FAILED),
@@ -74,6 +76,7 @@ HINTS: tuple[tuple[type[Exception], str], ...] = (
     (Corrupt, "liteq check --full says more"),
     (QueueFull, "--wait-for-room 30s waits; liteq queue limit QUEUE --max-pending N lets more wait"),
     (JobNotFound, "liteq job list shows the jobs there are"),
+    (BatchNotFound, "liteq batch list shows the batches there are"),
     (ScheduleNotFound, "liteq schedule list shows the schedules there are"),
     (InvalidSchedule, "liteq schedule explain 'EXPR' tries an expression"),
 )

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from msgspec import UNSET, UnsetType
 
+from liteq.model.batch import BatchRecord, NewBatch
 from liteq.model.firing import (
     Advance,
     Buffered,
@@ -66,6 +67,13 @@ class Engine(Protocol):
         at once unless it said ``run``. Raises UniqueKeyTaken where a key is held and the job said ``raise``,
         DependencyError where a parent does not exist or does not stand before its child, and QueueFull where a queue
         would hold more waiting jobs than it may; a job that says ``skip`` is left out instead.
+        """
+        ...
+
+    def enqueue_batch(self, batch: NewBatch, jobs: Sequence[NewJob], *, now: int) -> tuple[int, list[Enqueued]]:
+        """Store a batch with its first jobs, all or none; give its id and the answers. One without jobs has finished.
+
+        More join it by their ``batch_id`` while it has not; then ``enqueue`` raises WrongState, and BatchNotFound.
         """
         ...
 
@@ -174,6 +182,22 @@ class Engine(Protocol):
 
     def reset_breaker(self, task: str) -> bool:
         """Close a task's breaker and forget what it has counted; false when it was closed."""
+        ...
+
+    # ---- batches
+
+    def cancel_batch(self, batch_id: int, *, now: int) -> bool:
+        """Let no job join it any more; false when it has finished or was cancelled. Its jobs are cancelled by id."""
+        ...
+
+    def get_batch(self, batch_id: int) -> BatchRecord | None: ...
+
+    def list_batches(self, *, limit: int, live: bool = False, before_id: int | None = None) -> list[BatchRecord]:
+        """Give the newest batches first, with ``live`` only those that have not finished."""
+        ...
+
+    def batch_links(self, batch_id: int) -> list[tuple[int, int]]:
+        """Give (parent, child) for each time that a member waits or waited for another job."""
         ...
 
     # ---- schedules

@@ -8,8 +8,8 @@ from liteq.errors import UniqueKeyTaken
 from liteq.model.job import Change
 from liteq.model.transitions import AT_REST, State
 from liteq.store.sqlite import metering, pending
-from liteq.store.sqlite.aftermath import CHILDREN, after_end
-from liteq.store.sqlite.binding import id_list
+from liteq.store.sqlite.aftermath import after_deletion, after_end
+from liteq.store.sqlite.binding import CHILDREN, id_list
 from liteq.store.sqlite.file import JobFile
 
 
@@ -48,6 +48,7 @@ class Handling:
                     job_id=holder,
                 )
             connection.rows("free_key", {"job_id": holder})
+        connection.rows("reopen_batch", {"job_id": job_id})
         moved = connection.rows("requeue", {"job_id": job_id, "now": now})
         pending.came(connection, [row[1] for row in moved])
         return bool(moved)
@@ -107,8 +108,7 @@ def delete_jobs(file: JobFile, job_ids: Sequence[int], *, now: int) -> list[int]
         pending.left(connection, [queue for *_, queue, state in rows if State(state) in AT_REST])
         for statement in ("forget_attempts", "untag", "unlink"):
             connection.rows(statement, {"job_ids": id_list(gone)})
-        connection.many(
-            "unlink_children", [{"parent_id": job_id} for job_id, aftermath, *_ in rows if not aftermath & CHILDREN]
-        )
-        after_end(connection, [row[:2] for row in rows], failed="deleted", now=now)
+        without = [{"parent_id": job_id} for job_id, aftermath, *_ in rows if not aftermath & CHILDREN]
+        connection.many("unlink_children", without)
+        after_deletion(connection, [row[:3] for row in rows], now=now)
     return gone

@@ -45,7 +45,8 @@ class Reporting:
             count_outcomes(connection, kept, now=now)
             if self.guarded:
                 self._note_successes([one.claim for one in kept], now)
-            after_end(connection, [(job_id, aftermath) for job_id, _, aftermath in done], failed=None, now=now)
+            marked = [(job_id, aftermath) for job_id, _, aftermath in done if aftermath]
+            after_end(connection, marked, failed=None, now=now)
         return lost
 
     def _note_successes(self, claims: Sequence[Claim], now: int) -> None:
