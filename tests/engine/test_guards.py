@@ -1,6 +1,7 @@
 """Breakers and retry budgets: what one engine's reports lead to, every engine on the file sees in its claims."""
 
 from contextlib import suppress
+from threading import Barrier, Thread
 
 import pytest
 
@@ -124,6 +125,27 @@ def test_when_its_time_is_over_exactly_one_job_is_claimed_on_trial(engine: Engin
     assert len(claims) == 1
     assert guard(engine).trial == claims[0].job_id
     assert engine.next_due(now=half_open) is None
+
+
+def test_workers_of_different_queues_that_look_at_once_share_one_trial(engine: Engine, open_engine: OpenEngine) -> None:
+    half_open = opened(engine)
+    engines = [open_engine() for _ in range(4)]
+    engine.enqueue([new_job(queue=f"queue{n}") for n in range(4)] * 2, now=NOW)
+
+    for _ in range(15):
+        together, taken = Barrier(4), list[Claim]()
+
+        def claim(place: int, together: Barrier = together, taken: list[Claim] = taken) -> None:
+            together.wait()
+            taken += claim_some(engines[place], queues=(f"queue{place}",), now=half_open)
+
+        threads = [Thread(target=claim, args=(place,)) for place in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(taken) == 1
+        engine.release(taken, reason="once more", now=half_open)
 
 
 def test_a_trial_that_succeeds_closes_the_breaker(engine: Engine, open_engine: OpenEngine) -> None:

@@ -8,7 +8,9 @@ import pytest
 from msgspec import UNSET
 
 from liteq.errors import DependencyError, QueueFull
+from liteq.model.batch import NewBatch
 from liteq.model.job import Change, Claim, NewJob, Unique
+from liteq.model.template import Template
 from liteq.model.transitions import AT_REST
 from liteq.store.engine import Engine
 from tests.engine.conftest import OpenEngine
@@ -273,3 +275,16 @@ def test_threads_never_go_beyond_the_limit(engine: Engine, open_engine: OpenEngi
         thread.join()
 
     assert len(taken) == rows_at_rest(engine) == pending(engine) == 50
+
+
+def test_jobs_that_the_file_makes_by_itself_are_counted_and_never_refused(engine: Engine) -> None:
+    engine.limit_queue("default", max_pending=1)
+    later = Template(job=new_job(run_at=0)).encode()
+    member = msgspec.structs.replace(new_job(), on_dead=later)
+    engine.enqueue_batch(NewBatch(name="batch", on_complete=later), [member], now=NOW)
+    claim = claim_one(engine)
+    enqueue_one(engine)
+
+    bury(engine, claim)
+
+    assert pending(engine) == rows_at_rest(engine) == 3

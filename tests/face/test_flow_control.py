@@ -173,9 +173,11 @@ def test_debounced_calls_become_one_job_with_the_newest_arguments(slow_app: Lite
     assert (again.id, again.created) == (first.id, False)
     assert again.run_at == to_datetime(begun + 3_000)
     clock.advance(2)
+    with slow_app.claims(limit=2) as claims:
+        assert next(claims).id == again.id
+        assert reindex.using(unique_key="7").enqueue("next").created
     work(slow_app)
     assert sorted(seen) == ["new", "other"]
-    assert reindex.using(unique_key="7").enqueue("next").created
 
 
 def test_many_debounced_calls_in_one_commit_are_one_job(slow_app: Liteq, clock: HandClock) -> None:
