@@ -692,10 +692,7 @@ FAULTS = (
         path=f"{STORE}/claiming.py",
         old="            pending.left(connection, [claim.queue for claim in claims])\n",
         new="            pass\n",
-        tests=(
-            PENDING,
-            MACHINE,
-        ),
+        tests=(PENDING, MACHINE),
     ),
     Fault(
         name="jobs that come back are not counted",
@@ -849,21 +846,7 @@ FAULTS = (
         within="-- name: lane_rules\n",
         old="EXISTS (SELECT 1 FROM liteq_job WHERE id = trial_job_id AND attempt = trial_attempt AND state = @running)",
         new="trial_job_id IS NOT NULL",
-        tests=(
-            GUARDS,
-            GUARD_MACHINE,
-        ),
-    ),
-    Fault(
-        name="a trial is known by its job alone",
-        path=f"{STORE}/sql/queue.sql",
-        within="-- name: lane_rules\n",
-        old="AND attempt = trial_attempt AND state",
-        new="AND state",
-        tests=(
-            GUARDS,
-            GUARD_MACHINE,
-        ),
+        tests=(GUARDS, GUARD_MACHINE),
     ),
     Fault(
         name="what was claimed before a breaker opened opens it anew",
