@@ -102,7 +102,7 @@ class QueueFull(LiteqError):
 
     def __init__(self, queue: str, *, pending: int, max_pending: int, wanted: int = 1) -> None:
         more = "" if wanted == 1 else f", and {wanted:,} more do not fit"
-        super().__init__(f"queue {queue[:80]!r} is full: {pending:,} jobs wait, {max_pending:,} may{more}")
+        super().__init__(f"queue {queue[:80]!r} is full: {pending:,} of at most {max_pending:,} wait in it{more}")
         self.queue = queue
         self.pending = pending
         self.max_pending = max_pending

@@ -35,7 +35,8 @@ class BreakerLog:
         facts = {"task": now.task, "openings": now.openings}
         if now.openings > (0 if before is None else before.openings):
             until = "soon" if now.open_until is None else f"at {to_datetime(now.open_until).isoformat()}"
-            words = "the breaker of %s opened: too many attempts failed; the next is made on trial %s"
-            log.warning(words, now.task, until, extra=facts)
+            again = before is not None and before.opened_at is not None
+            why = "opened again: the attempt on trial failed" if again else "opened: too many attempts failed"
+            log.warning("the breaker of %s %s; the next is made on trial %s", now.task, why, until, extra=facts)
         if now.opened_at is None and before is not None and (before.opened_at or now.openings > before.openings):
             log.info("the breaker of %s closed", now.task, extra=facts)

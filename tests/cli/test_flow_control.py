@@ -43,7 +43,7 @@ def test_a_queue_is_bounded_and_says_so(liteq: Liteq, read: Read) -> None:
     refused = liteq("enqueue", "tasks.add", "a:=1", "-q", "mail")
 
     assert (refused.returncode, refused.stdout) == (75, "")
-    assert "queue 'mail' is full: 1 jobs wait, 1 may" in refused.stderr
+    assert "queue 'mail' is full: 1 of at most 1 wait in it" in refused.stderr
     assert "--wait-for-room" in refused.stderr
     assert read("queue", "status", "mail")["max_pending"] == 1
     assert "1 of 1, full" in liteq("queue", "status", "mail").stdout

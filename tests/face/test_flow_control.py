@@ -43,7 +43,7 @@ def test_a_full_queue_refuses_one_and_many(app: Liteq) -> None:
         app.enqueue_many(send.call(n) for n in range(2))
     assert (refusal.value.queue, refusal.value.pending, refusal.value.max_pending) == ("mail", 1, 2)
     send.enqueue(2)
-    with pytest.raises(QueueFull, match="queue 'mail' is full: 2 jobs wait, 2 may"):
+    with pytest.raises(QueueFull, match="queue 'mail' is full: 2 of at most 2 wait in it"):
         send.enqueue(3)
 
     work(app)
