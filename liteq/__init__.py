@@ -17,6 +17,8 @@ from liteq.errors import (
     JobNotFound,
     LeaseLost,
     LiteqError,
+    LockLost,
+    LockTimeout,
     NotALiteqFile,
     NotCompleted,
     PayloadNotSerializable,
@@ -37,6 +39,7 @@ from liteq.errors import (
     WrongState,
 )
 from liteq.job import Job, JobContext
+from liteq.lock import HeldLock, Lock
 from liteq.model.priority import Priority
 from liteq.model.retry import Retry
 from liteq.model.schedules import ScheduleWarning, at, cron, every, manual
@@ -56,6 +59,7 @@ __all__ = [
     "FireResult",
     "ForkedClient",
     "GiveUp",
+    "HeldLock",
     "InvalidName",
     "InvalidOption",
     "InvalidSchedule",
@@ -65,6 +69,9 @@ __all__ = [
     "LeaseLost",
     "Liteq",
     "LiteqError",
+    "Lock",
+    "LockLost",
+    "LockTimeout",
     "NotALiteqFile",
     "NotCompleted",
     "Outcome",

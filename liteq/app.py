@@ -13,7 +13,8 @@ from liteq.command import COMMAND, command_call
 from liteq.errors import InvalidOption, StorageError
 from liteq.handling import Handling
 from liteq.importing import importing, refuse_while_importing
-from liteq.job import Job, JobContext
+from liteq.job import Job, JobContext, running
+from liteq.lock import Lock, Locks
 from liteq.model.instants import to_ms
 from liteq.model.job import Enqueued
 from liteq.model.names import check_name
@@ -101,6 +102,7 @@ class Liteq(Handling):
             self.get_job,
         )
         self._opening = threading.Lock()
+        self.locks = Locks(lambda: self.engine, self.clock, running.get)
 
     def __enter__(self) -> Self:
         return self
@@ -305,6 +307,13 @@ class Liteq(Handling):
         kind = call.definition.signature.result_type
         return Job(answer.job_id, engine=self.engine, clock=self.clock, result_type=kind, answer=answer.answer)
 
+    def lock(self, name: str, *, timeout: timedelta | float | None = None) -> Lock:
+        """Give a named lock for ``with`` or ``async with``: one holder at a time, whatever process it is in.
+
+        Its holder's death frees it. ``timeout`` None waits for ever, 0 tries once; LockTimeout names who holds it.
+        """
+        return self.locks.lock(name, timeout=timeout)
+
     # Totals
 
     def stats(self) -> Stats:
@@ -340,7 +349,7 @@ class Liteq(Handling):
         """Give a worker that is not running yet; what the program has declared as schedules is stored first."""
         if settings.scheduler:
             self.schedules.store_declared()
-        return Worker(self.engine, self.tasks, self.clock, settings, self.default_retry, leash)
+        return Worker(self.engine, self.tasks, self.clock, settings, self.default_retry, leash, self.locks)
 
     @contextmanager
     def worker(
