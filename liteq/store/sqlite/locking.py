@@ -3,7 +3,7 @@
 A holder is one open engine. Its life lock is taken with its first named lock and falls with its process.
 """
 
-import os
+import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -136,23 +136,24 @@ class Locking:
         return bool(self.file.read("has_holder", {"holder_id": holder_id}))
 
     def _enrol(self) -> int:
-        who = {"pid": os.getpid(), "boot_id": boot_id(), "pid_namespace": pid_namespace()}
-        connection = self.file.writer.connection
-        life: LifeLock | None = None
+        # Drawn, not counted: a number that a rollback takes back would be given out again while its file is held here.
+        life = self.file.sidecar.hold_life(secrets.randbits(62), kind=KIND)
+        identity = life.identity()
+        values = {
+            "holder_id": identity.worker_id,
+            "pid": identity.pid,
+            "pid_start": identity.pid_start,
+            "boot_id": identity.boot_id,
+            "pid_namespace": identity.pid_namespace,
+            "life_ino": identity.life_ino,
+        }
         try:
-            with self.file.writer.transaction(durable=False):
-                holder_id = int(connection.rows("enrol_holder", who)[0][0])
-                # As with workers: alive before anybody can see the row.
-                life = self.file.sidecar.hold_life(holder_id, kind=KIND)
-                identity = life.identity()
-                facts = {"holder_id": holder_id, "life_ino": identity.life_ino, "pid_start": identity.pid_start}
-                connection.rows("identify_holder", facts)
+            self._write("enrol_holder", values)
         except BaseException:
-            if life is not None:
-                life.release(remove=True)
+            life.release(remove=True)
             raise
-        self.holder_lives[holder_id] = life
-        return holder_id
+        self.holder_lives[identity.worker_id] = life
+        return identity.worker_id
 
     def _bury_holder(self, holder_id: int, now: int) -> None:
         while True:
@@ -185,7 +186,8 @@ class Locking:
 
 
 def _identity(row: Sequence[Any]) -> WorkerIdentity:
-    return WorkerIdentity(*row, KIND)
+    holder_id, pid, pid_start, boot, namespace, life_ino = row
+    return WorkerIdentity(holder_id, pid, pid_start, boot, namespace, life_ino, KIND)
 
 
 def _taking(wish: LockWish, holder_id: int, now: int) -> dict[str, Any]:

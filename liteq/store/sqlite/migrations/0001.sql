@@ -115,7 +115,7 @@ CREATE TABLE liteq_worker (
 ) STRICT;
 
 CREATE TABLE liteq_holder (
-    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    id            INTEGER PRIMARY KEY,
     pid           INTEGER NOT NULL,
     pid_start     INTEGER,
     boot_id       TEXT NOT NULL,

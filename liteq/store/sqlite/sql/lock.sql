@@ -1,13 +1,6 @@
 -- name: enrol_holder
-INSERT INTO liteq_holder (pid, boot_id, pid_namespace, life_ino)
-VALUES (:pid, :boot_id, :pid_namespace, 0)
-RETURNING id;
-
--- name: identify_holder
-UPDATE liteq_holder
-SET life_ino  = :life_ino,
-    pid_start = :pid_start
-WHERE id = :holder_id;
+INSERT INTO liteq_holder (id, pid, pid_start, boot_id, pid_namespace, life_ino)
+VALUES (:holder_id, :pid, :pid_start, :boot_id, :pid_namespace, :life_ino);
 
 -- name: holders
 SELECT id, pid, pid_start, boot_id, pid_namespace, life_ino
