@@ -95,7 +95,7 @@ def test_a_name_that_cannot_be_one_is_refused_before_anything_is_written(app: Li
     with pytest.raises(InvalidName):
         app.lock(name)
     with pytest.raises(TypeError):
-        app.lock(None)  # type: ignore[arg-type]  what a careless caller passes
+        app.lock(None)  # type: ignore[arg-type]
     with pytest.raises(InvalidOption):
         app.lock("a", timeout=-1)
 
