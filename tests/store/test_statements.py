@@ -22,6 +22,7 @@ SCANS = {
     "workers": SMALL,
     "worker_identities": SMALL,
     "holders": "the few processes that hold named locks or wait for one; asked when another joins them",
+    "prunable_batches": "walks the batches once in a round of pruning: few beside their jobs",
     "fanout": "gives the first row: the table holds only fan-outs that are not finished yet",
     "prunable_ticks": "walks from the oldest row on, as far as its limit",
     "misplaced_schedules": "asked when a scheduler starts, and when the clock was set back",
