@@ -23,6 +23,7 @@ from liteq.errors import (
     LockTimeout,
     NotALiteqFile,
     NotCompleted,
+    PartlyEnqueued,
     PayloadNotSerializable,
     PayloadTooLarge,
     ReadOnly,
@@ -47,6 +48,7 @@ from liteq.model.batch import BatchState
 from liteq.model.priority import Priority
 from liteq.model.retry import Retry
 from liteq.model.schedules import ScheduleWarning, at, cron, every, manual
+from liteq.model.stored import StoredJobs
 from liteq.model.transitions import Outcome, State
 from liteq.scheduler import FireResult
 from liteq.task import Call, Payload, Task
@@ -84,6 +86,7 @@ __all__ = [
     "NotALiteqFile",
     "NotCompleted",
     "Outcome",
+    "PartlyEnqueued",
     "Payload",
     "PayloadNotSerializable",
     "PayloadTooLarge",
@@ -98,6 +101,7 @@ __all__ = [
     "Snooze",
     "State",
     "StorageError",
+    "StoredJobs",
     "Task",
     "Undecodable",
     "UniqueKeyTaken",

@@ -135,6 +135,23 @@ class LockLost(LiteqError):
     """The lock was taken from its holder: somebody released it by hand, or the app was closed meanwhile."""
 
 
+class PartlyEnqueued(LiteqError):
+    """A stream of jobs broke off, for the reason that is this error's cause; what was committed before stays.
+
+    ``jobs`` and ``chunks`` count what is stored, ``last_chunk`` holds the ids of the last whole chunk. With
+    ``may_have_committed`` it is open whether the chunk behind that is stored as well.
+    """
+
+    def __init__(
+        self, message: str, *, jobs: int, chunks: int, last_chunk: tuple[int, ...], may_have_committed: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.jobs = jobs
+        self.chunks = chunks
+        self.last_chunk = last_chunk
+        self.may_have_committed = may_have_committed
+
+
 class LeaseLost(LiteqError):
     """A late report: the job was taken from this claim, and the report was dropped."""
 
