@@ -19,6 +19,7 @@ from liteq_cli.commands import (
     enqueue,
     init,
     job,
+    lock,
     queue,
     schedule,
     shell,
@@ -85,6 +86,7 @@ app.add_typer(job.app, name="job")
 app.add_typer(dead.app, name="dead")
 app.add_typer(queue.app, name="queue")
 app.add_typer(worker.app, name="worker")
+app.add_typer(lock.app, name="lock")
 app.add_typer(schedule.app, name="schedule")
 app.command("prune")(upkeep.prune)
 app.command("backup")(upkeep.backup)

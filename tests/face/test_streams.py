@@ -75,7 +75,7 @@ def test_an_iterable_that_fails_tells_what_is_stored_and_a_second_run_stores_the
                 raise OSError("the source has gone")
             yield add.using(unique_key=f"row {n}", unique_until="always").call(n)
 
-    with pytest.raises(PartlyEnqueued, match="^OSError: the source has gone .jobs stored: 20, in commits: 2") as told:
+    with pytest.raises(PartlyEnqueued, match=r"^OSError: the source has gone .jobs stored: 20, in commits: 2") as told:
         app.enqueue_many(calls(broken=23), chunk=10)
 
     assert (told.value.jobs, told.value.chunks) == (20, 2)
