@@ -1,6 +1,7 @@
 """Named locks between processes that are killed, stopped and forked."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,6 +63,12 @@ if __name__ == "__main__":
     app.work(burst=True)
 """
 
+OWN_NAMESPACE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+HAS_NAMESPACES = (
+    shutil.which("unshare")
+    and not subprocess.run([*OWN_NAMESPACE, "true"], check=False, capture_output=True).returncode
+)
+
 Holder = subprocess.Popen[bytes]
 
 
@@ -72,9 +79,9 @@ def locking_app(tmp_path: Path) -> Iterator[Liteq]:
 
 
 @contextmanager
-def holder(folder: Path, name: str, *flags: str, mark: str = "mark") -> Iterator[Holder]:
+def holder(folder: Path, name: str, *flags: str, mark: str = "mark", inside: tuple[str, ...] = ()) -> Iterator[Holder]:
     """Run a process that wants the lock and keeps it until its input ends; it leaves a mark once it holds it."""
-    argv = [sys.executable, "-c", HOLDER, name, mark, *flags]
+    argv = [*inside, sys.executable, "-c", HOLDER, name, mark, *flags]
     with subprocess.Popen(argv, cwd=folder, stdin=subprocess.PIPE, process_group=0) as process:
         try:
             yield process
@@ -125,6 +132,22 @@ def test_a_stopped_holder_keeps_its_lock(locking_app: Liteq, tmp_path: Path) -> 
         with locking_app.lock("nightly", timeout=20) as lock:
             assert lock.token == 2
         assert process.wait(20) == 0
+
+
+@pytest.mark.skipif(not HAS_NAMESPACES, reason="no namespaces here")
+def test_a_holder_with_pids_of_its_own_is_neither_robbed_nor_outlived(locking_app: Liteq, tmp_path: Path) -> None:
+    with holder(tmp_path, "nightly", inside=OWN_NAMESPACE) as process:
+        wait_for(tmp_path / "mark")
+        found = locking_app.engine.get_lock("nightly")
+        assert found is not None
+        assert (found.pid, found.here, found.alive) == (1, False, True)
+        with pytest.raises(LockTimeout), locking_app.lock("nightly", timeout=0.2):
+            pass
+
+        os.kill(process.pid, signal.SIGKILL)
+
+        with locking_app.lock("nightly", timeout=20) as lock:
+            assert lock.token == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
