@@ -16,7 +16,7 @@ import msgspec
 
 from liteq.aside import aside
 from liteq.clock import Clock, to_datetime
-from liteq.errors import ForkedClient, LiteqError, LockLost, LockTimeout
+from liteq.errors import ForkedClient, LiteqError, LockLost, LockTimeout, WrongState
 from liteq.model.instants import to_ms
 from liteq.model.job import Claim
 from liteq.model.lock import LockWish
@@ -186,14 +186,15 @@ class Locks:
         """Take the lock, once more where the owner holds it already.
 
         Raises LockTimeout when it is not free in time, or when the attempt that waits is to stop; LockLost when the
-        owner's own was lost.
+        owner's own was lost; WrongState inside a transaction.
         """
         engine = self._engine()
-        held = self._held.get((id(who.owner), name))
-        if held is not None and held.engine is engine:
-            held.check()
-            with self._counting:
-                held.depth += 1
+        if engine.busy_here():
+            raise WrongState(
+                f"lock {name!r} cannot be taken inside a transaction: its holder could not let go meanwhile"
+            )
+        held = self._enter_again(engine, who, name)
+        if held is not None:
             return held
         if who.attempt is not None:
             # Before the lock is taken: a time limit may interrupt the attempt at any moment from then on.
@@ -201,6 +202,19 @@ class Locks:
         token = self._token(engine, who, name, timeout_ms, stop or _Stop())
         held = HeldLock(name, token, engine, who)
         self._held[(id(who.owner), name)] = held
+        return held
+
+    def _enter_again(self, engine: Engine, who: Who, name: str) -> HeldLock | None:
+        """Give the lock that the owner holds already, if it does, as entered once more."""
+        held = self._held.get((id(who.owner), name))
+        if held is None or held.engine is not engine:
+            return None
+        held.check()
+        with self._counting:
+            # Coroutines of one attempt share it: another may have left it meanwhile.
+            if held.depth == 0:
+                return None
+            held.depth += 1
         return held
 
     def let_go(self, held: HeldLock, *, quiet: bool = False) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from liteq import InvalidName, InvalidOption, JobContext, Liteq, LockLost, LockTimeout, State
+from liteq import InvalidName, InvalidOption, JobContext, Liteq, LockLost, LockTimeout, State, WrongState
 
 
 def in_thread(call: Callable[[], object]) -> None:
@@ -117,6 +117,11 @@ def test_threads_take_their_turns_and_nobody_is_overtaken(app: Liteq) -> None:
         thread.join()
 
     assert order == list(range(6))
+
+
+def test_a_lock_is_not_taken_inside_a_transaction(app: Liteq) -> None:
+    with app.engine.transaction(), pytest.raises(WrongState):
+        app.lock("nightly", timeout=0).__enter__()
 
 
 def test_a_lock_released_by_hand_is_lost_and_says_so(app: Liteq, caplog: pytest.LogCaptureFixture) -> None:
