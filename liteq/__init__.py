@@ -19,8 +19,11 @@ from liteq.errors import (
     JobNotFound,
     LeaseLost,
     LiteqError,
+    LockLost,
+    LockTimeout,
     NotALiteqFile,
     NotCompleted,
+    PartlyEnqueued,
     PayloadNotSerializable,
     PayloadTooLarge,
     ReadOnly,
@@ -40,10 +43,12 @@ from liteq.errors import (
 )
 from liteq.flow import chain, group
 from liteq.job import Job, JobContext
+from liteq.lock import HeldLock, Lock
 from liteq.model.batch import BatchState
 from liteq.model.priority import Priority
 from liteq.model.retry import Retry
 from liteq.model.schedules import ScheduleWarning, at, cron, every, manual
+from liteq.model.stored import StoredJobs
 from liteq.model.transitions import Outcome, State
 from liteq.scheduler import FireResult
 from liteq.task import Call, Payload, Task
@@ -64,6 +69,7 @@ __all__ = [
     "FireResult",
     "ForkedClient",
     "GiveUp",
+    "HeldLock",
     "InvalidName",
     "InvalidOption",
     "InvalidSchedule",
@@ -73,10 +79,14 @@ __all__ = [
     "LeaseLost",
     "Liteq",
     "LiteqError",
+    "Lock",
+    "LockLost",
+    "LockTimeout",
     "Node",
     "NotALiteqFile",
     "NotCompleted",
     "Outcome",
+    "PartlyEnqueued",
     "Payload",
     "PayloadNotSerializable",
     "PayloadTooLarge",
@@ -91,6 +101,7 @@ __all__ = [
     "Snooze",
     "State",
     "StorageError",
+    "StoredJobs",
     "Task",
     "Undecodable",
     "UniqueKeyTaken",

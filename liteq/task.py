@@ -3,7 +3,7 @@
 A task is handed the function that it sends with, never the object that owns it.
 """
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import (
     Any,
@@ -29,6 +29,7 @@ from liteq.model.names import UNIQUE_KEY_MAX_BYTES, check_name
 from liteq.model.payload import crc
 from liteq.model.priority import check_priority
 from liteq.model.retry import DEFAULT_MAX_CRASHES, MAX_FAILURES_LIMIT, Backoff, Retry
+from liteq.model.stored import StoredJobs
 from liteq.model.template import Template
 from liteq.signature import Signature
 
@@ -254,6 +255,7 @@ def _template_of(call: "Call[Any] | None", default_retry: Retry) -> bytes | None
 
 
 Send = Callable[[Call[Any]], Job[Any]]
+SendMany = Callable[[Iterable[Call[Any]], int], StoredJobs]
 
 
 class Task(Generic[P, R]):
@@ -264,6 +266,7 @@ class Task(Generic[P, R]):
         function: Callable[..., Any],
         definition: Definition,
         send: Send,
+        send_many: SendMany,
         max_payload: int,
         options: Options,
     ) -> None:
@@ -271,6 +274,7 @@ class Task(Generic[P, R]):
         self.options = options
         self.function = function
         self._send = send
+        self._send_many = send_many
         self._max_payload = max_payload
         self.__doc__ = function.__doc__
         self.__name__ = getattr(function, "__name__", definition.name)
@@ -297,10 +301,23 @@ class Task(Generic[P, R]):
         """Store a job and give its handle; when it returns, the job is on the disk. Validates before it writes."""
         return cast("Job[R]", self._send(self.call(*args, **kwargs)))
 
+    def map(self, items: Iterable[Any], *, chunk: int = 1_000) -> StoredJobs:
+        """Store one job for each item, which is its only argument, in commits of so many; a tuple stays one argument.
+
+        The items may be of any number: they are read as they are stored. Raises PartlyEnqueued where that breaks off.
+        """
+        call: Callable[..., Call[R]] = self.call
+        return self._send_many((call(item) for item in items), chunk)
+
+    def starmap(self, items: Iterable[Iterable[Any]], *, chunk: int = 1_000) -> StoredJobs:
+        """Do as ``map``, and take each item apart: its parts are the positional arguments of the job."""
+        call: Callable[..., Call[R]] = self.call
+        return self._send_many((call(*item) for item in items), chunk)
+
     def using(self, **settings: Unpack[Settings]) -> "Task[P, R]":
         """Give the same task with some options altered, for the jobs made through it."""
         options = self.options.with_settings(settings)
-        return Task(self.function, self.definition, self._send, self._max_payload, options)
+        return Task(self.function, self.definition, self._send, self._send_many, self._max_payload, options)
 
 
 class Payload(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ from liteq_cli.commands import (
     enqueue,
     init,
     job,
+    lock,
     queue,
     schedule,
     shell,
@@ -87,6 +88,7 @@ app.add_typer(dead.app, name="dead")
 app.add_typer(queue.app, name="queue")
 app.add_typer(batch.app, name="batch")
 app.add_typer(worker.app, name="worker")
+app.add_typer(lock.app, name="lock")
 app.add_typer(schedule.app, name="schedule")
 app.command("prune")(upkeep.prune)
 app.command("backup")(upkeep.backup)

@@ -35,6 +35,7 @@ from liteq.model.job import (
     Report,
 )
 from liteq.model.transitions import State
+from liteq.store.locking import LockVerbs
 
 
 class Slate(Protocol):
@@ -81,7 +82,7 @@ class Watch(Protocol):
     def close(self) -> None: ...
 
 
-class Engine(Protocol):
+class Engine(LockVerbs, Protocol):
     """What keeps jobs. Every verb is its own commit, unless ``transaction`` is open in the calling thread."""
 
     def transaction(self) -> AbstractContextManager[None]:

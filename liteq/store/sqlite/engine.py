@@ -9,6 +9,7 @@ from liteq.store.sqlite.claiming import Claiming
 from liteq.store.sqlite.enqueueing import Enqueueing
 from liteq.store.sqlite.file import BUSY_TIMEOUT_MS, JobFile
 from liteq.store.sqlite.handling import Handling
+from liteq.store.sqlite.locking import Locking
 from liteq.store.sqlite.reporting import Reporting
 from liteq.store.sqlite.scheduling import Scheduling
 from liteq.store.sqlite.slate import LifeLock
@@ -16,7 +17,7 @@ from liteq.store.sqlite.staffing import Staffing
 from liteq.store.sqlite.tending import Tending
 
 
-class SqliteEngine(Enqueueing, Claiming, Reporting, Handling, Batching, Scheduling, Asking, Staffing, Tending):
+class SqliteEngine(Enqueueing, Claiming, Reporting, Handling, Batching, Scheduling, Asking, Staffing, Locking, Tending):
     """Keeps jobs in one SQLite file. Thread-safe."""
 
     def __init__(
@@ -39,6 +40,7 @@ class SqliteEngine(Enqueueing, Claiming, Reporting, Handling, Batching, Scheduli
         )
         self.lives: dict[int, LifeLock] = {}
         self.seen_dead: dict[int, int] = {}
+        self.holder_lives: dict[int, LifeLock] = {}
         self.pruned_up_to = 0
 
     def transaction(self) -> AbstractContextManager[None]:
@@ -52,4 +54,5 @@ class SqliteEngine(Enqueueing, Claiming, Reporting, Handling, Batching, Scheduli
         for life in self.lives.values():
             life.release(remove=False)
         self.lives.clear()
+        self.sign_off()
         self.file.close()
