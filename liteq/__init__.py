@@ -19,8 +19,11 @@ from liteq.errors import (
     JobNotFound,
     LeaseLost,
     LiteqError,
+    LockLost,
+    LockTimeout,
     NotALiteqFile,
     NotCompleted,
+    PartlyEnqueued,
     PayloadNotSerializable,
     PayloadTooLarge,
     QueueFull,
@@ -41,11 +44,13 @@ from liteq.errors import (
 )
 from liteq.flow import chain, group
 from liteq.job import Job, JobContext
+from liteq.lock import HeldLock, Lock
 from liteq.model.batch import BatchState
 from liteq.model.guard import Breaker
 from liteq.model.priority import Priority
 from liteq.model.retry import Retry
 from liteq.model.schedules import ScheduleWarning, at, cron, every, manual
+from liteq.model.stored import StoredJobs
 from liteq.model.transitions import Outcome, State
 from liteq.scheduler import FireResult
 from liteq.task import Call, Payload, Task
@@ -67,6 +72,7 @@ __all__ = [
     "FireResult",
     "ForkedClient",
     "GiveUp",
+    "HeldLock",
     "InvalidName",
     "InvalidOption",
     "InvalidSchedule",
@@ -76,10 +82,14 @@ __all__ = [
     "LeaseLost",
     "Liteq",
     "LiteqError",
+    "Lock",
+    "LockLost",
+    "LockTimeout",
     "Node",
     "NotALiteqFile",
     "NotCompleted",
     "Outcome",
+    "PartlyEnqueued",
     "Payload",
     "PayloadNotSerializable",
     "PayloadTooLarge",
@@ -95,6 +105,7 @@ __all__ = [
     "Snooze",
     "State",
     "StorageError",
+    "StoredJobs",
     "Task",
     "Undecodable",
     "UniqueKeyTaken",

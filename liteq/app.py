@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
@@ -11,11 +11,15 @@ from zoneinfo import ZoneInfo
 from liteq.batching import Batching
 from liteq.clock import Clock, SystemClock
 from liteq.command import COMMAND, command_call
+from liteq.declared import TaskSettings, declared
+from liteq.enqueueing import Enqueueing
 from liteq.errors import InvalidOption, StorageError
 from liteq.flow import Chain, Group
 from liteq.handling import Handling
 from liteq.importing import importing, refuse_while_importing
-from liteq.job import Job, JobContext
+from liteq.job import Job, JobContext, running
+from liteq.lock import Locks
+from liteq.locking import Locking
 from liteq.model.instants import to_ms
 from liteq.model.job import Enqueued
 from liteq.model.names import check_name
@@ -25,13 +29,12 @@ from liteq.model.schedule_options import ScheduleOptions
 from liteq.model.schedules import cron_later, every
 from liteq.ops.stats import Stats, collect_stats
 from liteq.registry import Registry
-from liteq.room import into_room
 from liteq.scheduler import FireResult, Scheduler
 from liteq.schedules import Schedules, StoredSchedule
 from liteq.signature import PayloadSignature
 from liteq.store.engine import Engine
 from liteq.store.sqlite.engine import SqliteEngine
-from liteq.task import Call, Payload, Settings, Task, TaskDecorator, TaskSettings, declared
+from liteq.task import Call, Payload, Settings, Task, TaskDecorator
 from liteq.worker.claims import Claims
 from liteq.worker.leash import Leash
 from liteq.worker.worker import Worker, WorkResult, WorkSettings, check_lease
@@ -48,7 +51,7 @@ Schedulable = Call[Any] | Payload | Task[..., Any] | Callable[..., Any] | str
 Durability = Literal["full", "normal"]
 
 
-class Liteq(Handling, Batching):
+class Liteq(Enqueueing, Handling, Batching, Locking):
     """A queue in the file at ``path``, opened at the first use and created if ``create`` allows it.
 
     ``durability``: with "full", what ``enqueue`` returned and every outcome is on the disk; with "normal" the last
@@ -104,6 +107,7 @@ class Liteq(Handling, Batching):
             self.get_job,
         )
         self._opening = threading.Lock()
+        self.locks = Locks(lambda: self.engine, self.clock, running.get)
 
     def __enter__(self) -> Self:
         return self
@@ -152,7 +156,7 @@ class Liteq(Handling, Batching):
 
         def declare(wanted: Callable[..., Any]) -> Task[..., Any]:
             definition = self.tasks.add_function(wanted, name, options, guard)
-            return Task(wanted, definition, self._send, self.max_payload, options)
+            return Task(wanted, definition, self._send, self._send_many, self.max_payload, options)
 
         return declare if function is None else declare(function)
 
@@ -298,23 +302,9 @@ class Liteq(Handling, Batching):
         call = self.call(wanted)
         return self._send(call.using(**settings) if settings else call)
 
-    def enqueue_many(self, wanted: Iterable[Call[Any] | Payload], /) -> list[Job[Any]]:
-        """Store any number of jobs in one commit, all or none. The iterable is read before the file is locked.
-
-        Handles come in the given order; jobs whose unique key was held and that said ``skip`` are left out.
-        """
-        calls = [self.call(one) for one in wanted]
-        answers = self._store(calls)
-        return [self._handle(c, a) for c, a in zip(calls, answers, strict=True) if a.answer != "skipped"]
-
     def _send(self, call: Call[Any]) -> Job[Any]:
-        return self._handle(call, self._store([call])[0])
-
-    def _store(self, calls: Sequence[Call[Any]]) -> list[Enqueued]:
         refuse_while_importing()
-        engine, now = self.engine, self.clock.now_ms()
-        jobs = [call.new_job(now=now, default_retry=self.default_retry) for call in calls]
-        return into_room(lambda: engine.enqueue(jobs, now=now), engine=engine, clock=self.clock, calls=calls)
+        return self._handle(call, self._store([call])[0])
 
     def _handle(self, call: Call[Any], answer: Enqueued) -> Job[Any]:
         kind = call.definition.signature.result_type
@@ -355,7 +345,7 @@ class Liteq(Handling, Batching):
         """Give a worker that is not running yet; what the program has declared as schedules is stored first."""
         if settings.scheduler:
             self.schedules.store_declared()
-        return Worker(self.engine, self.tasks, self.clock, settings, self.default_retry, leash)
+        return Worker(self.engine, self.tasks, self.clock, settings, self.default_retry, leash, self.locks)
 
     @contextmanager
     def worker(

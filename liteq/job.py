@@ -9,7 +9,8 @@ from typing import Any, Generic, TypeVar, cast
 import msgspec
 
 from liteq.clock import Clock, to_datetime
-from liteq.errors import InvalidOption, JobNotFound, NotCompleted
+from liteq.errors import InvalidOption, JobNotFound, LiteqError, NotCompleted
+from liteq.lock import Lock, Locks
 from liteq.model.job import Answer, Attempt, Claim, JobRecord
 from liteq.model.payload import decode, decoder
 from liteq.model.transitions import FINISHED, State
@@ -18,6 +19,8 @@ from liteq.waiting import wait_until
 
 R = TypeVar("R")
 
+log = logging.getLogger("liteq.job")
+
 
 class Run:
     """One attempt while it runs: what the worker shares with the task through its context."""
@@ -25,11 +28,13 @@ class Run:
     __slots__ = (
         "ask_parents",
         "asked_to_stop",
+        "at_end",
         "claim",
         "deadline_at",
         "hard_at",
         "hardened",
         "lines",
+        "locks",
         "lost",
         "over_at",
         "overdue",
@@ -54,6 +59,18 @@ class Run:
         self.lost = False
         self.lines: list[str] | None = None
         self.ask_parents: Callable[[int], list[JobRecord]] = _no_parents
+        self.locks: Locks | None = None
+        self.at_end: dict[object, Callable[[], None]] = {}
+        """What is to be done when the attempt has ended, however it has, each under a key of its own."""
+
+    def finish(self) -> None:
+        """Do what was left for the end. What fails is logged: the end itself is no less the end."""
+        while self.at_end:
+            _, step = self.at_end.popitem()
+            try:
+                step()
+            except LiteqError:
+                log.exception("job %d could not be tidied after", self.claim.job_id)
 
 
 def _no_parents(_job_id: int) -> list[JobRecord]:
@@ -163,6 +180,12 @@ class JobContext:
     def lost(self) -> bool:
         """Whether the job was taken from this attempt; whatever it reports will be dropped."""
         return self._run.lost
+
+    def lock(self, name: str, *, timeout: timedelta | float | None = None) -> Lock:
+        """Give a named lock, as ``app.lock`` does; it is held by this attempt, and released when that ends."""
+        if self._run.locks is None:
+            raise InvalidOption("this run has no file to keep locks in")
+        return self._run.locks.lock(name, timeout=timeout, attempt=self._run)
 
     @property
     def log(self) -> logging.Logger:

@@ -3,7 +3,7 @@
 A task is handed the function that it sends with, never the object that owns it.
 """
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import (
     Any,
@@ -23,14 +23,14 @@ import msgspec
 
 from liteq.errors import DependencyError, InvalidOption
 from liteq.job import Job, JobContext
-from liteq.model.guard import Breaker, Guard
+from liteq.model.guard import Guard
 from liteq.model.instants import instant_ms, to_ms
 from liteq.model.job import POLICY_CODES, SCOPE_CODES, Debounce, NewJob, OnConflict, OnParentFailure, Scope, Unique
 from liteq.model.names import UNIQUE_KEY_MAX_BYTES, check_name
 from liteq.model.payload import crc
 from liteq.model.priority import check_priority
-from liteq.model.rate import read_rate
 from liteq.model.retry import DEFAULT_MAX_CRASHES, MAX_FAILURES_LIMIT, Backoff, Retry
+from liteq.model.stored import StoredJobs
 from liteq.model.template import Template
 from liteq.signature import Signature
 
@@ -38,6 +38,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Kind = Literal["function", "coroutine", "command"]
+OF_TASKS = frozenset({"breaker", "retry_budget"})
+"""What is declared beside a task and is no option of single jobs."""
 UniqueUntil = Literal["started", "finished", "always"] | timedelta
 
 
@@ -62,13 +64,6 @@ class Settings(TypedDict, total=False):
     debounce: timedelta | float
     max_wait: timedelta | float | None
     wait_for_room: timedelta | float
-
-
-class TaskSettings(Settings, total=False):
-    """The options beside a task: those of its jobs, and what guards all of them together."""
-
-    breaker: Breaker
-    retry_budget: str
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,7 +130,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         changes: dict[str, Any] = {}
         for name, value in settings.items():
             read = _READERS.get(name)
-            if name in _GUARDS:
+            if name in OF_TASKS:
                 raise InvalidOption(f"{name} is for all jobs of a task; give it where the task is declared")
             if read is None:
                 raise InvalidOption(f"there is no option {name!r}; known are {', '.join(sorted(_READERS))}")
@@ -182,24 +177,6 @@ def _read_max_crashes(value: Any) -> dict[str, Any]:
 def _read_after(value: Any) -> dict[str, Any]:
     given: list[Any] = list(value) if isinstance(value, (list, tuple)) else [value]  # pyright: ignore[reportUnknownArgumentType]
     return {"parents": tuple(dict.fromkeys(_parent_id(one) for one in given))}
-
-
-def _read_guards(settings: Mapping[str, Any]) -> Guard | None:
-    breaker, budget = settings.get("breaker"), settings.get("retry_budget")
-    if breaker is None and budget is None:
-        return None
-    if breaker is not None and not isinstance(breaker, Breaker):
-        raise TypeError(f"breaker must be a Breaker, not {type(breaker).__name__}")
-    return Guard(
-        breaker=None if breaker is None else breaker.rule(),
-        budget=None if budget is None else read_rate(budget, what="retry_budget"),
-    )
-
-
-def declared(settings: TaskSettings) -> tuple[Options, Guard | None]:
-    """Give what was written beside a task: the options of its jobs, and what guards them."""
-    of_jobs = cast("Settings", {name: value for name, value in settings.items() if name not in _GUARDS})
-    return Options().with_settings(of_jobs), _read_guards(settings)
 
 
 def _parent_id(value: Any) -> int:
@@ -250,7 +227,6 @@ _READERS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "max_wait": lambda value: {"max_wait_ms": None if value is None else to_ms(value, what="max_wait")},
     "wait_for_room": lambda value: {"room_ms": to_ms(value, what="wait_for_room")},
 }
-_GUARDS = {"breaker", "retry_budget"}
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):
@@ -325,6 +301,7 @@ def _template_of(call: "Call[Any] | None", default_retry: Retry) -> bytes | None
 
 
 Send = Callable[[Call[Any]], Job[Any]]
+SendMany = Callable[[Iterable[Call[Any]], int], StoredJobs]
 
 
 class Task(Generic[P, R]):
@@ -335,6 +312,7 @@ class Task(Generic[P, R]):
         function: Callable[..., Any],
         definition: Definition,
         send: Send,
+        send_many: SendMany,
         max_payload: int,
         options: Options,
     ) -> None:
@@ -342,6 +320,7 @@ class Task(Generic[P, R]):
         self.options = options
         self.function = function
         self._send = send
+        self._send_many = send_many
         self._max_payload = max_payload
         self.__doc__ = function.__doc__
         self.__name__ = getattr(function, "__name__", definition.name)
@@ -368,10 +347,23 @@ class Task(Generic[P, R]):
         """Store a job and give its handle; when it returns, the job is on the disk. Validates before it writes."""
         return cast("Job[R]", self._send(self.call(*args, **kwargs)))
 
+    def map(self, items: Iterable[Any], *, chunk: int = 1_000) -> StoredJobs:
+        """Store one job for each item, which is its only argument, in commits of so many; a tuple stays one argument.
+
+        The items may be of any number: they are read as they are stored. Raises PartlyEnqueued where that breaks off.
+        """
+        call: Callable[..., Call[R]] = self.call
+        return self._send_many((call(item) for item in items), chunk)
+
+    def starmap(self, items: Iterable[Iterable[Any]], *, chunk: int = 1_000) -> StoredJobs:
+        """Do as ``map``, and take each item apart: its parts are the positional arguments of the job."""
+        call: Callable[..., Call[R]] = self.call
+        return self._send_many((call(*item) for item in items), chunk)
+
     def using(self, **settings: Unpack[Settings]) -> "Task[P, R]":
         """Give the same task with some options altered, for the jobs made through it."""
         options = self.options.with_settings(settings)
-        return Task(self.function, self.definition, self._send, self._max_payload, options)
+        return Task(self.function, self.definition, self._send, self._send_many, self._max_payload, options)
 
 
 class Payload(msgspec.Struct, frozen=True):

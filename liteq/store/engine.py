@@ -24,7 +24,6 @@ from liteq.model.firing import (
     TickRecord,
 )
 from liteq.model.fleet import Death, FileFacts, LaneCount, MetricRow, QueueRecord, WorkerCard, WorkerRecord
-from liteq.model.guard import Guard, GuardRecord
 from liteq.model.job import (
     Attempt,
     Change,
@@ -38,12 +37,14 @@ from liteq.model.job import (
     Report,
 )
 from liteq.model.transitions import State
+from liteq.store.guarding import GuardVerbs
 from liteq.store.handles import Slate, Watch
+from liteq.store.locking import LockVerbs
 
 __all__ = ["Engine", "Slate", "Watch"]
 
 
-class Engine(Protocol):
+class Engine(GuardVerbs, LockVerbs, Protocol):
     """What keeps jobs. Every verb is its own commit, unless ``transaction`` is open in the calling thread."""
 
     def transaction(self) -> AbstractContextManager[None]:
@@ -168,20 +169,6 @@ class Engine(Protocol):
 
     def limit_queue(self, queue: str, *, max_pending: int | UnsetType | None = UNSET) -> None:
         """Let at most so many jobs wait in the queue; None takes the limit away. Jobs that wait already stay."""
-        ...
-
-    # ---- what guards tasks
-
-    def put_guards(self, guards: Mapping[str, Guard | None]) -> None:
-        """Store what guards each of the tasks, None for nothing. How a breaker stands is kept where one stays."""
-        ...
-
-    def guards(self) -> list[GuardRecord]:
-        """Give what guards tasks, by their names."""
-        ...
-
-    def reset_breaker(self, task: str) -> bool:
-        """Close a task's breaker and forget what it has counted; false when it was closed."""
         ...
 
     # ---- batches

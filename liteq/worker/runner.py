@@ -6,6 +6,7 @@ from collections.abc import Callable
 from liteq.clock import Clock
 from liteq.errors import LiteqError, UnknownTask
 from liteq.job import Run, running
+from liteq.lock import Locks
 from liteq.model.job import Claim, JobRecord, Report
 from liteq.model.transitions import Outcome
 from liteq.registry import Registry
@@ -31,8 +32,10 @@ class Runner:
         *,
         kill_after_ms: int,
         ask_parents: Callable[[int], list[JobRecord]],
+        locks: Locks,
     ) -> None:
         self.ask_parents = ask_parents
+        self.locks = locks
         self.tasks = tasks
         self.clock = clock
         self.slate = slate
@@ -46,6 +49,7 @@ class Runner:
         now = self.clock.now_ms()
         run = Run(claim)
         run.ask_parents = self.ask_parents
+        run.locks = self.locks
         deadline = 0
         if claim.timeout_ms is not None:
             run.deadline_at = now + claim.timeout_ms
@@ -61,8 +65,10 @@ class Runner:
         return 2 * TERM_GRACE_MS if definition is not None and definition.kind == "command" else 0
 
     def end(self, slot: int) -> None:
-        """Note that the slot is free."""
-        self.runs.pop(slot, None)
+        """Note that the slot is free, and release what its attempt has left behind."""
+        run = self.runs.pop(slot, None)
+        if run is not None and run.at_end:
+            run.finish()
 
     def definition(self, claim: Claim) -> Definition:
         """Give the claim's task, its arguments proved to be what was stored. UnknownTask, Undecodable."""

@@ -14,6 +14,8 @@ import msgspec
 
 from liteq.clock import Clock
 from liteq.errors import InvalidOption, LiteqError
+from liteq.job import running
+from liteq.lock import Locks
 from liteq.model.fleet import WorkerCard
 from liteq.model.retry import DEFAULT_RETRY, Retry
 from liteq.registry import Registry
@@ -89,6 +91,7 @@ class Worker:
         settings: WorkSettings,
         default_retry: Retry = DEFAULT_RETRY,
         leash: Leash | None = None,
+        locks: Locks | None = None,
     ) -> None:
         if not 1 <= settings.threads <= MAX_SLOTS or not 1 <= settings.coroutines <= MAX_SLOTS:
             raise InvalidOption(f"threads and coroutines must be from 1 to {MAX_SLOTS}")
@@ -98,6 +101,7 @@ class Worker:
         self._settings = settings
         self._judge = Judge(clock, default_retry)
         self._leash = leash
+        self._locks = locks or Locks(lambda: engine, clock, running.get)
         self.left_running = 0
         """How many tasks were still in their threads when the worker had to leave."""
         self._desk: Desk | None = None
@@ -215,6 +219,7 @@ class Worker:
             self._judge,
             kill_after_ms=self._settings.kill_after_ms,
             ask_parents=self._engine.parents,
+            locks=self._locks,
         )
 
     def _new_bench(self, desk: Desk, runner: Runner, watch: Watch) -> Bench:
@@ -308,6 +313,7 @@ class Worker:
         self.left_running = len(runs)
         for run in runs:
             run.lost = True
+            run.finish()
         desk.release([run.claim for run in runs], "the worker left before it had ended")
 
     def _coroutines(self, desk: Desk, runner: Runner) -> CoroutineSlots | None:

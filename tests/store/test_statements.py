@@ -23,6 +23,7 @@ SCANS = {
     "next_due": "reads one entry of the index of scheduled jobs, and the few guarded tasks",
     "workers": SMALL,
     "worker_identities": SMALL,
+    "holders": "the few processes that hold named locks or wait for one; asked when another joins them",
     "prunable_batches": "walks the batches once in a round of pruning: few beside their jobs",
     "fanout": "gives the first row: the table holds only fan-outs that are not finished yet",
     "prunable_ticks": "walks from the oldest row on, as far as its limit",

@@ -16,6 +16,7 @@ from liteq_cli import options, output
 from liteq_cli.commands.waiting import wait_for
 from liteq_cli.exits import Code, Refused
 from liteq_cli.target import Session, opened, session
+from liteq_cli.ticker import Ticker
 
 AT_ONCE = 1_000
 LONGEST_LINE = 64 * 1024 * 1024
@@ -115,13 +116,15 @@ def many(app: Liteq, read: Callable[[bytes], Call[Any]], *, as_json: bool) -> No
     calls: list[Call[Any]] = []
     number = 0
     try:
-        for line in _lines(sys.stdin.buffer):
-            number += 1
-            if line.strip():
-                calls.append(read(line))
-            if len(calls) == AT_ONCE:
-                stored += len(app.enqueue_many(calls))
-                calls = []
+        with Ticker("jobs stored") as ticker:
+            for line in _lines(sys.stdin.buffer):
+                number += 1
+                if line.strip():
+                    calls.append(read(line))
+                if len(calls) == AT_ONCE:
+                    stored += len(app.enqueue_many(calls))
+                    calls = []
+                    ticker.count(stored)
         if calls:
             stored += len(app.enqueue_many(calls))
     except (LiteqError, TypeError) as error:

@@ -31,7 +31,7 @@ class Claiming:
         self, *, worker_id: int, queues: Sequence[str] | None, tasks: Sequence[str], limit: int, now: int
     ) -> list[Claim]:
         wanted = (None if queues is None else frozenset(queues), frozenset(tasks))
-        rules = self._look(now)
+        rules = self._rules(now)
         heads = self._heads(rules, *wanted, limit)
         telling = bool(self.file.read("fanout"))
         if not heads and not telling and not self._due(now):
@@ -43,11 +43,11 @@ class Claiming:
             promoted = connection.rows("promote", {"now": now})
             if promoted or telling or rules.guarded:
                 # With guards under the lock, too: a rival's claim may have been the one on trial.
-                heads = self._heads(self._look(now), *wanted, limit)
+                heads = self._heads(self._rules(now), *wanted, limit)
             claims = self._take(heads, worker_id, queues, now)
             if len(claims) < len(heads):
                 # Rivals took some between our look and the lock; nobody can now.
-                heads = self._heads(self._look(now), *wanted, limit - len(claims))
+                heads = self._heads(self._rules(now), *wanted, limit - len(claims))
                 claims += self._take(heads, worker_id, queues, now)
         claims.sort(key=_claim_order)
         return claims
@@ -67,13 +67,13 @@ class Claiming:
             begun = self.file.read("begun_lanes", {"until": until})
             if any(task in wanted[1] and (wanted[0] is None or queue in wanted[0]) for queue, task in begun):
                 return True
-            return bool(self._heads(self._look(until), *wanted, 1))
+            return bool(self._heads(self._rules(until), *wanted, 1))
 
     def _due(self, now: int) -> bool:
         due = self.next_due(now=now)
         return due is not None and due <= now
 
-    def _look(self, now: int) -> LaneRules:
+    def _rules(self, now: int) -> LaneRules:
         rows = self.file.read("lane_rules")
         rules = LaneRules.of(rows, now) if rows else NO_RULES
         self.guarded = rules.guarded
@@ -101,7 +101,7 @@ class Claiming:
     def _take(self, heads: Sequence[Head], worker_id: int, queues: Sequence[str] | None, now: int) -> list[Claim]:
         if not heads:
             return []
-        rules = self._look(now)
+        rules = self._rules(now)
         values = {
             "job_ids": id_list([head[2] for head in heads]),
             "queues": None if queues is None else name_list(queues),

@@ -10,6 +10,7 @@ from liteq.store.sqlite.enqueueing import Enqueueing
 from liteq.store.sqlite.file import BUSY_TIMEOUT_MS, JobFile
 from liteq.store.sqlite.guarding import Guarding
 from liteq.store.sqlite.handling import Handling
+from liteq.store.sqlite.locking import Locking
 from liteq.store.sqlite.reporting import Reporting
 from liteq.store.sqlite.scheduling import Scheduling
 from liteq.store.sqlite.slate import LifeLock
@@ -18,7 +19,7 @@ from liteq.store.sqlite.tending import Tending
 
 
 class SqliteEngine(
-    Enqueueing, Claiming, Reporting, Handling, Batching, Guarding, Scheduling, Asking, Staffing, Tending
+    Enqueueing, Claiming, Reporting, Handling, Batching, Guarding, Scheduling, Asking, Staffing, Locking, Tending
 ):
     """Keeps jobs in one SQLite file. Thread-safe."""
 
@@ -42,6 +43,7 @@ class SqliteEngine(
         )
         self.lives: dict[int, LifeLock] = {}
         self.seen_dead: dict[int, int] = {}
+        self.holder_lives: dict[int, LifeLock] = {}
         self.pruned_up_to = 0
         self.guarded: frozenset[str] = frozenset()
 
@@ -56,4 +58,5 @@ class SqliteEngine(
         for life in self.lives.values():
             life.release(remove=False)
         self.lives.clear()
+        self.sign_off()
         self.file.close()

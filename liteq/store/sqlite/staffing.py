@@ -195,6 +195,7 @@ class Staffing:
             "output": None,
         }
         connection.rows("remember", values | story)
+        connection.rows("free_locks_of_job", {"job_id": job_id, "attempt": attempt, "now": now})
         after_end(connection, moved, failed="dead", now=now)
         if loss.charge or overdue:
             note_failure(connection, task, (job_id, attempt), now=now)

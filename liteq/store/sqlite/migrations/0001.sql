@@ -164,6 +164,38 @@ CREATE TABLE liteq_worker (
     supervisor_start INTEGER
 ) STRICT;
 
+CREATE TABLE liteq_holder (
+    id            INTEGER PRIMARY KEY,
+    pid           INTEGER NOT NULL,
+    pid_start     INTEGER,
+    boot_id       TEXT NOT NULL,
+    pid_namespace INTEGER NOT NULL,
+    life_ino      INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE liteq_lock (
+    name      TEXT PRIMARY KEY,
+    token     INTEGER NOT NULL,
+    holder_id INTEGER,
+    job_id    INTEGER,
+    attempt   INTEGER,
+    taken_at  INTEGER NOT NULL,
+    freed_at  INTEGER,
+    what      TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX liteq_lock_holder ON liteq_lock (holder_id) WHERE holder_id IS NOT NULL;
+CREATE INDEX liteq_lock_job ON liteq_lock (job_id) WHERE job_id IS NOT NULL;
+
+CREATE TABLE liteq_lock_line (
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    name      TEXT NOT NULL,
+    holder_id INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX liteq_lock_line_name ON liteq_lock_line (name, id);
+CREATE INDEX liteq_lock_line_holder ON liteq_lock_line (holder_id);
+
 CREATE TABLE liteq_metric (
     minute    INTEGER NOT NULL,
     queue     TEXT NOT NULL,
