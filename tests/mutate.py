@@ -140,9 +140,9 @@ FAULTS = (
     ),
     Fault(
         name="paused queues are claimed from",
-        path=f"{STORE}/claiming.py",
-        old=" and queue not in paused",
-        new=" and (queue not in paused or True)",
+        path=f"{STORE}/lanes.py",
+        old="return queue in self.paused or task in self.shut",
+        new="return task in self.shut",
         tests=(CLAIM,),
     ),
     Fault(
