@@ -47,6 +47,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     timeout_ms: int | None = None
     unique: Unique | None = None
     tags: tuple[str, ...] = ()
+    metadata: bytes | None = None
     schedule_id: int | None = None
     fire_at: int | None = None
     parents: tuple[int, ...] = ()
@@ -157,6 +158,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     result_error: str | None
     backoff: bytes | None
+    metadata: bytes | None
     args: bytes
     result: bytes | None
 

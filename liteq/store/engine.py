@@ -34,6 +34,7 @@ from liteq.model.job import (
     Report,
 )
 from liteq.model.transitions import State
+from liteq.store.keeping import Keeping
 
 
 class Slate(Protocol):
@@ -80,7 +81,7 @@ class Watch(Protocol):
     def close(self) -> None: ...
 
 
-class Engine(Protocol):
+class Engine(Keeping, Protocol):
     """What keeps jobs. Every verb is its own commit, unless ``transaction`` is open in the calling thread."""
 
     def transaction(self) -> AbstractContextManager[None]:

@@ -27,6 +27,7 @@ def job_bindings(job: NewJob, now: int) -> dict[str, Any]:
         "task": job.task,
         "unique_key": None if unique is None else unique.key,
         "backoff": job.backoff,
+        "metadata": job.metadata,
         "args": job.args,
     }
 

@@ -106,6 +106,7 @@ class Enqueueing:
                 "job_id": job_id,
                 "run_at": job.run_at,
                 "priority": job.priority,
+                "metadata": job.metadata,
                 "args": job.args,
                 "args_crc": job.args_crc,
                 "now": now,

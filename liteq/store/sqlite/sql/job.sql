@@ -2,21 +2,23 @@
 -- none -> ready / scheduled.
 INSERT INTO liteq_job
     (state, priority, run_at, max_failures, max_crashes, timeout_ms, enqueued_at, unique_scope, held_until,
-     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, args)
+     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, metadata,
+     args)
 VALUES
     (iif(:run_at > :now, @scheduled, @ready), :priority, :run_at, :max_failures, :max_crashes, :timeout_ms, :now,
-     :unique_scope, :held_until, :schedule_id, :fire_at, :args_crc, :queue, :task, :unique_key, :unique_key, :backoff, :args);
+     :unique_scope, :held_until, :schedule_id, :fire_at, :args_crc, :queue, :task, :unique_key, :unique_key, :backoff,
+     :metadata, :args);
 
 -- name: enqueue_child
 -- none -> waiting / ready / scheduled / cancelled, as its parents decide.
 INSERT INTO liteq_job
     (state, priority, run_at, max_failures, max_crashes, timeout_ms, enqueued_at, unique_scope, held_until,
-     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, args, parents_left, reason,
-     finished_at)
+     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, metadata, args,
+     parents_left, reason, finished_at)
 VALUES
     (:state, :priority, :run_at, :max_failures, :max_crashes, :timeout_ms, :now, :unique_scope, :held_until,
      :schedule_id, :fire_at, :args_crc, :queue, :task, :unique_key, iif(:state = @cancelled, NULL, :unique_key),
-     :backoff, :args, :parents_left, :reason, iif(:state = @cancelled, :now, NULL));
+     :backoff, :metadata, :args, :parents_left, :reason, iif(:state = @cancelled, :now, NULL));
 
 -- name: holder
 -- Who holds a unique key, and whether its time is over.
@@ -30,11 +32,12 @@ SET unique_slot = NULL
 WHERE id = :job_id;
 
 -- name: replace
--- scheduled / ready -> scheduled / ready, with the newcomer's arguments and time.
+-- scheduled / ready -> scheduled / ready, with the newcomer's arguments, metadata and time.
 UPDATE liteq_job
 SET state    = iif(:run_at > :now, @scheduled, @ready),
     run_at   = :run_at,
     priority = :priority,
+    metadata = :metadata,
     args     = :args,
     args_crc = :args_crc
 WHERE id = :job_id
