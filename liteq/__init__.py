@@ -28,6 +28,7 @@ from liteq.errors import (
     SecondLibrary,
     Snooze,
     StorageError,
+    StreamFull,
     Undecodable,
     UniqueKeyTaken,
     UnknownTask,
@@ -36,6 +37,7 @@ from liteq.errors import (
     WaitTimeout,
     WrongState,
 )
+from liteq.following import Part, Progress
 from liteq.job import Job, JobContext
 from liteq.model.priority import Priority
 from liteq.model.retry import Retry
@@ -68,10 +70,12 @@ __all__ = [
     "NotALiteqFile",
     "NotCompleted",
     "Outcome",
+    "Part",
     "Payload",
     "PayloadNotSerializable",
     "PayloadTooLarge",
     "Priority",
+    "Progress",
     "ReadOnly",
     "Retry",
     "ScheduleNotFound",
@@ -82,6 +86,7 @@ __all__ = [
     "Snooze",
     "State",
     "StorageError",
+    "StreamFull",
     "Task",
     "Undecodable",
     "UniqueKeyTaken",

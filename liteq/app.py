@@ -17,6 +17,7 @@ from liteq.job import Job, JobContext
 from liteq.model.instants import to_ms
 from liteq.model.job import Enqueued
 from liteq.model.names import check_name
+from liteq.model.payload import MAX_PAYLOAD
 from liteq.model.retry import DEFAULT_RETRY, Retry
 from liteq.model.schedule import AnySchedule
 from liteq.model.schedule_options import ScheduleOptions
@@ -38,7 +39,6 @@ R = TypeVar("R")
 C = TypeVar("C", bound=type[Payload])
 D = TypeVar("D")
 
-MAX_PAYLOAD = 1024 * 1024
 MAX_PAYLOAD_LIMIT = 64 * 1024 * 1024
 Schedulable = Call[Any] | Payload | Task[..., Any] | Callable[..., Any] | str
 
@@ -340,7 +340,7 @@ class Liteq(Handling):
         """Give a worker that is not running yet; what the program has declared as schedules is stored first."""
         if settings.scheduler:
             self.schedules.store_declared()
-        return Worker(self.engine, self.tasks, self.clock, settings, self.default_retry, leash)
+        return Worker(self.engine, self.tasks, self.clock, settings, self.default_retry, leash, self.max_payload)
 
     @contextmanager
     def worker(

@@ -1,7 +1,7 @@
 """What a user holds: the handle of a stored job, and the context of the one that runs."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar, cast
@@ -10,16 +10,18 @@ import msgspec
 
 from liteq.clock import Clock, to_datetime
 from liteq.errors import InvalidOption, JobNotFound, NotCompleted, WaitTimeout
+from liteq.following import LONGEST_LOOK_AWAY_MS, Follower, Part, Progress, follow, follow_async, progress_of
+from liteq.keeping import Keeping, metadata_of
+from liteq.memory import Memory
 from liteq.model.instants import to_ms
 from liteq.model.job import Answer, Attempt, Claim, JobRecord
+from liteq.model.names import shown
 from liteq.model.payload import decode, decoder
 from liteq.model.transitions import FINISHED, State
 from liteq.store.engine import Engine
 
 R = TypeVar("R")
 
-LONGEST_LOOK_AWAY_MS = 500
-"""Between looks at a job that is waited for, should a signal have been missed."""
 NO_WORKER_AFTER_MS = 2_000
 
 log = logging.getLogger("liteq.job")
@@ -37,6 +39,8 @@ class Run:
         "hardened",
         "lines",
         "lost",
+        "memory",
+        "open_memory",
         "over_at",
         "overdue",
         "saw_stop",
@@ -60,10 +64,17 @@ class Run:
         self.lost = False
         self.lines: list[str] | None = None
         self.ask_parents: Callable[[int], list[JobRecord]] = _no_parents
+        self.open_memory: Callable[[Claim], Memory] = _no_memory
+        self.memory: Memory | None = None
+        """What the attempt has said and keeps, from the first word on."""
 
 
 def _no_parents(_job_id: int) -> list[JobRecord]:
     return []
+
+
+def _no_memory(claim: Claim) -> Memory:
+    raise InvalidOption(f"job {claim.job_id} runs without a worker; nothing can be kept for it")
 
 
 running: ContextVar[Run | None] = ContextVar("liteq_running", default=None)
@@ -103,7 +114,7 @@ class Parent:
         return cast("R", result_of(self._record, kind))
 
 
-class JobContext:
+class JobContext(Keeping):
     """What a task may ask and say about its own run. Injected where a parameter is annotated with it."""
 
     __slots__ = ("_run",)
@@ -166,6 +177,12 @@ class JobContext:
     def log(self) -> logging.Logger:
         """A logger whose records are kept with the attempt, like those of every other logger."""
         return logging.getLogger(f"liteq.task.{self._run.claim.task}")
+
+    def _remember(self) -> Memory:
+        memory = self._run.memory
+        if memory is None:
+            memory = self._run.memory = self._run.open_memory(self._run.claim)
+        return memory
 
 
 class Job(Generic[R]):
@@ -253,6 +270,17 @@ class Job(Generic[R]):
         return self._engine.tags(self.id)
 
     @property
+    def metadata(self) -> dict[str, Any]:
+        """What was stored beside it by ``using(metadata=...)``; empty without."""
+        return metadata_of(self.record.metadata)
+
+    @property
+    def progress(self) -> Progress | None:
+        """The last that it has said about how far it is, read anew each time; None when it never did."""
+        record = self._engine.progress([self.id]).get(self.id)
+        return None if record is None else progress_of(record)
+
+    @property
     def attempts(self) -> list[Attempt]:
         """What is remembered of its attempts, oldest first; a plain first success leaves nothing."""
         return self._engine.attempts(self.id)
@@ -277,6 +305,36 @@ class Job(Generic[R]):
         finally:
             watch.close()
         return self
+
+    def stream(self, *, after: int = 0, timeout: timedelta | float | None = None) -> Generator[Part]:
+        """Give the parts that the job publishes, as they come, and end when it has finished and all were given.
+
+        ``after`` is the ``seq`` of the last part that is known already. Parts of earlier attempts are given too.
+        Raises WaitTimeout when the job has not finished in time, JobNotFound when it is deleted meanwhile, and inside a
+        task, while the job has not finished, InvalidOption: see ``wait``.
+        """
+        return follow(self._follower(after, timeout))
+
+    def astream(self, *, after: int = 0, timeout: timedelta | float | None = None) -> AsyncGenerator[Part]:
+        """As ``stream``, for coroutines: ``async for part in job.astream()``."""
+        return follow_async(self._follower(after, timeout))
+
+    def _follower(self, after: int, timeout: timedelta | float | None) -> Callable[[], Follower]:
+        limit = None if timeout is None else to_ms(timeout, what="timeout")
+        if not 0 <= after < 2**63:
+            raise InvalidOption(f"after must be the seq of a part, or 0, not {shown(after)}")
+        if running.get() is not None and self.refresh().state not in FINISHED:
+            raise InvalidOption(
+                "following a job inside a task could wait for ever; read its stream when it has finished"
+            )
+        return lambda: Follower(
+            self.id,
+            self._engine,
+            self._clock,
+            ended=lambda: self.refresh().state in FINISHED,
+            after=after,
+            limit_ms=limit,
+        )
 
     def _wait(self, limit: int | None, pause: Callable[[int], bool]) -> None:
         begun = self._clock.monotonic_ms()
@@ -312,7 +370,7 @@ def to_plain(record: JobRecord) -> dict[str, Any]:
         value = getattr(record, name)
         if name.endswith("_at") and value is not None:
             plain[name] = to_datetime(value).isoformat()
-        elif name in {"args", "result", "backoff"}:
+        elif name in {"args", "result", "backoff", "metadata"}:
             plain[name] = None if value is None else _readable(value)
         else:
             plain[name] = value.word if isinstance(value, State) else value

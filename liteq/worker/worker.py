@@ -14,7 +14,9 @@ import msgspec
 
 from liteq.clock import Clock
 from liteq.errors import InvalidOption, LiteqError
+from liteq.memory import Memory
 from liteq.model.fleet import WorkerCard
+from liteq.model.payload import MAX_PAYLOAD
 from liteq.model.retry import DEFAULT_RETRY, Retry
 from liteq.registry import Registry
 from liteq.scheduler import Scheduler
@@ -88,6 +90,7 @@ class Worker:
         settings: WorkSettings,
         default_retry: Retry = DEFAULT_RETRY,
         leash: Leash | None = None,
+        max_payload: int = MAX_PAYLOAD,
     ) -> None:
         if not 1 <= settings.threads <= MAX_SLOTS or not 1 <= settings.coroutines <= MAX_SLOTS:
             raise InvalidOption(f"threads and coroutines must be from 1 to {MAX_SLOTS}")
@@ -97,6 +100,7 @@ class Worker:
         self._settings = settings
         self._judge = Judge(clock, default_retry)
         self._leash = leash
+        self._max_payload = max_payload
         self.left_running = 0
         """How many tasks were still in their threads when the worker had to leave."""
         self._desk: Desk | None = None
@@ -213,6 +217,7 @@ class Worker:
             self._judge,
             kill_after_ms=self._settings.kill_after_ms,
             ask_parents=self._engine.parents,
+            open_memory=lambda claim: Memory(claim, self._engine, self._clock, max_bytes=self._max_payload),
         )
 
     def _new_bench(self, desk: Desk, runner: Runner, watch: Watch) -> Bench:
@@ -305,6 +310,7 @@ class Worker:
         self.left_running = len(runs)
         for run in runs:
             run.lost = True
+        desk.scribe.write(runs)
         desk.release([run.claim for run in runs], "the worker left before it had ended")
 
     def _coroutines(self, desk: Desk, runner: Runner) -> CoroutineSlots | None:
