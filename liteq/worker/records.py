@@ -45,7 +45,7 @@ class RecordKeeper(logging.Handler):
 
 
 class TaskLog(logging.Handler):
-    """Keeps what tasks say by ``ctx.log`` from INFO on, however quiet the program is. Others hear as much as they asked."""
+    """Keeps what ``ctx.log`` says from INFO on, however quiet the program is. Others hear what they asked for."""
 
     def __init__(self) -> None:
         super().__init__()
