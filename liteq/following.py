@@ -1,16 +1,19 @@
 """What others see of a job while it runs: how far it is, and the parts of its result as they come."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
 import msgspec
 
 from liteq.clock import Clock, to_datetime
-from liteq.errors import LiteqError, WaitTimeout
+from liteq.errors import InvalidOption, LiteqError, WaitTimeout
+from liteq.model.instants import to_ms
 from liteq.model.keeping import Number, PartRecord, ProgressRecord
+from liteq.model.names import shown
 from liteq.model.payload import decode, decoder
 from liteq.store.engine import Engine
 
@@ -83,7 +86,57 @@ class Part:
         return cast("R", decode(self._record.value, decoder(kind), what="part"))
 
 
-class Follower:
+class Followed(ABC):
+    """The part of a job's handle by which others follow it."""
+
+    id: int
+    _engine: Engine
+    _clock: Clock
+
+    @abstractmethod
+    def _ended(self) -> bool:
+        """Read the job anew and tell whether it has finished. Raises JobNotFound."""
+
+    @abstractmethod
+    def _refuse_to_follow(self) -> None:
+        """Raise InvalidOption where following could wait for ever."""
+
+    @property
+    def progress(self) -> Progress | None:
+        """The last that it has said about how far it is, read anew each time; None when it never did."""
+        record = self._engine.progress([self.id]).get(self.id)
+        return None if record is None else progress_of(record)
+
+    def parts(self, *, after: int = 0) -> list[Part]:
+        """Give the parts of its stream that are there by now, behind the ``seq`` given."""
+        found: list[Part] = []
+        while records := self._engine.parts(self.id, after=after, limit=PARTS_AT_ONCE):
+            after = records[-1].seq
+            found += [Part(record) for record in records]
+        return found
+
+    def stream(self, *, after: int = 0, timeout: timedelta | float | None = None) -> Generator[Part]:
+        """Give the parts that the job publishes, as they come, and end when it has finished and all were given.
+
+        ``after`` is the ``seq`` of the last part that is known already. Parts of earlier attempts are given too.
+        Raises WaitTimeout when the job has not finished in time, JobNotFound when it is deleted meanwhile, and inside a
+        task, while the job has not finished, InvalidOption: see ``wait``.
+        """
+        return _follow(self._follower(after, timeout))
+
+    def astream(self, *, after: int = 0, timeout: timedelta | float | None = None) -> AsyncGenerator[Part]:
+        """As ``stream``, for coroutines: ``async for part in job.astream()``."""
+        return _follow_async(self._follower(after, timeout))
+
+    def _follower(self, after: int, timeout: timedelta | float | None) -> "Callable[[], _Follower]":
+        limit = None if timeout is None else to_ms(timeout, what="timeout")
+        if not 0 <= after < 2**63:
+            raise InvalidOption(f"after must be the seq of a part, or 0, not {shown(after)}")
+        self._refuse_to_follow()
+        return lambda: _Follower(self.id, self._engine, self._clock, ended=self._ended, after=after, limit_ms=limit)
+
+
+class _Follower:
     """One reader of a job's stream. ``ended`` reads the job anew and tells whether it has finished."""
 
     def __init__(
@@ -133,7 +186,7 @@ class Follower:
         return min(LONGEST_LOOK_AWAY_MS, left)
 
 
-def follow(open_follower: Callable[[], Follower]) -> Generator[Part]:
+def _follow(open_follower: Callable[[], _Follower]) -> Generator[Part]:
     """Give the parts as they come."""
     follower = open_follower()
     try:
@@ -143,7 +196,7 @@ def follow(open_follower: Callable[[], Follower]) -> Generator[Part]:
         follower.close()
 
 
-async def follow_async(open_follower: Callable[[], Follower]) -> AsyncGenerator[Part]:
+async def _follow_async(open_follower: Callable[[], _Follower]) -> AsyncGenerator[Part]:
     """Give the parts as they come; a thread waits for them meanwhile, and the loop goes on."""
     follower = await asyncio.to_thread(open_follower)
     try:
@@ -154,7 +207,7 @@ async def follow_async(open_follower: Callable[[], Follower]) -> AsyncGenerator[
         follower.close()
 
 
-async def _next_in_thread(follower: Follower) -> list[Part] | None:
+async def _next_in_thread(follower: _Follower) -> list[Part] | None:
     look = asyncio.ensure_future(asyncio.to_thread(follower.next))
     try:
         return await asyncio.shield(look)

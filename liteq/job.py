@@ -1,7 +1,7 @@
 """What a user holds: the handle of a stored job, and the context of the one that runs."""
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar, cast
@@ -10,12 +10,11 @@ import msgspec
 
 from liteq.clock import Clock, to_datetime
 from liteq.errors import InvalidOption, JobNotFound, NotCompleted, WaitTimeout
-from liteq.following import LONGEST_LOOK_AWAY_MS, Follower, Part, Progress, follow, follow_async, progress_of
+from liteq.following import LONGEST_LOOK_AWAY_MS, Followed
 from liteq.keeping import Keeping, metadata_of
 from liteq.memory import Memory
 from liteq.model.instants import to_ms
 from liteq.model.job import Answer, Attempt, Claim, JobRecord
-from liteq.model.names import shown
 from liteq.model.payload import decode, decoder
 from liteq.model.transitions import FINISHED, State
 from liteq.store.engine import Engine
@@ -185,7 +184,7 @@ class JobContext(Keeping):
         return memory
 
 
-class Job(Generic[R]):
+class Job(Followed, Generic[R]):
     """The handle of a stored job. Reads the row when asked; ``refresh`` reads it anew."""
 
     def __init__(
@@ -275,12 +274,6 @@ class Job(Generic[R]):
         return metadata_of(self.record.metadata)
 
     @property
-    def progress(self) -> Progress | None:
-        """The last that it has said about how far it is, read anew each time; None when it never did."""
-        record = self._engine.progress([self.id]).get(self.id)
-        return None if record is None else progress_of(record)
-
-    @property
     def attempts(self) -> list[Attempt]:
         """What is remembered of its attempts, oldest first; a plain first success leaves nothing."""
         return self._engine.attempts(self.id)
@@ -306,35 +299,12 @@ class Job(Generic[R]):
             watch.close()
         return self
 
-    def stream(self, *, after: int = 0, timeout: timedelta | float | None = None) -> Generator[Part]:
-        """Give the parts that the job publishes, as they come, and end when it has finished and all were given.
+    def _ended(self) -> bool:
+        return self.refresh().state in FINISHED
 
-        ``after`` is the ``seq`` of the last part that is known already. Parts of earlier attempts are given too.
-        Raises WaitTimeout when the job has not finished in time, JobNotFound when it is deleted meanwhile, and inside a
-        task, while the job has not finished, InvalidOption: see ``wait``.
-        """
-        return follow(self._follower(after, timeout))
-
-    def astream(self, *, after: int = 0, timeout: timedelta | float | None = None) -> AsyncGenerator[Part]:
-        """As ``stream``, for coroutines: ``async for part in job.astream()``."""
-        return follow_async(self._follower(after, timeout))
-
-    def _follower(self, after: int, timeout: timedelta | float | None) -> Callable[[], Follower]:
-        limit = None if timeout is None else to_ms(timeout, what="timeout")
-        if not 0 <= after < 2**63:
-            raise InvalidOption(f"after must be the seq of a part, or 0, not {shown(after)}")
-        if running.get() is not None and self.refresh().state not in FINISHED:
-            raise InvalidOption(
-                "following a job inside a task could wait for ever; read its stream when it has finished"
-            )
-        return lambda: Follower(
-            self.id,
-            self._engine,
-            self._clock,
-            ended=lambda: self.refresh().state in FINISHED,
-            after=after,
-            limit_ms=limit,
-        )
+    def _refuse_to_follow(self) -> None:
+        if running.get() is not None and not self._ended():
+            raise InvalidOption("stream() inside a task could wait for ever; read it when the job has finished")
 
     def _wait(self, limit: int | None, pause: Callable[[int], bool]) -> None:
         begun = self._clock.monotonic_ms()
