@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands there."""
+"""The Python of the pages runs as it stands there."""
 
 import re
 import subprocess
@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+RUNNING = re.findall(r"```python\n(.*?)```", (ROOT / "docs/running.md").read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
 def test_the_first_screen_has_two_commands_and_then_ten_lines() -> None:
@@ -28,3 +30,13 @@ def test_a_block_of_python_runs_when_pasted(number: int, tmp_path: Path) -> None
     assert (done.returncode, done.stderr) == (0, "")
     if number == 0:
         assert done.stdout == "hello world\n"
+
+
+def test_the_example_of_running_jobs_does_what_it_says(tmp_path: Path) -> None:
+    (block,) = RUNNING
+    (tmp_path / "ship.py").write_text(block)
+
+    done = subprocess.run([sys.executable, "ship.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == ("1 {'parcel': 0}\n2 {'parcel': 1}\n3 {'parcel': 2}\nreceipt 42 1.0 {'customer': 7}\n")
