@@ -42,6 +42,7 @@ SCHEDULES = "tests/engine/test_schedules.py"
 STATEMENTS = "tests/store/test_statements.py"
 KEEPING = "tests/engine/test_keeping.py"
 KEEPING_FACE = "tests/face/test_keeping.py"
+SCRIBE = "tests/worker/test_scribe.py"
 KEEPING_PROCESSES = "tests/worker/test_keeping_processes.py"
 FAILING_CALLS = "tests/faults/test_failing_calls.py"
 FAILED_SYNCS = "tests/faults/test_failed_syncs.py"
@@ -203,15 +204,16 @@ FAULTS = (
         within="    def unwritten",
         old="return bool(self._waiting or self._taken) or",
         new="return bool(self._waiting) or",
-        tests=(KEEPING_FACE,),
+        tests=(SCRIBE,),
     ),
     Fault(
         name="words whose commit failed are forgotten",
         path="liteq/worker/scribe.py",
         within="    def last_words",
         old="            yield\n            for memory in memories:\n                memory.written()\n",
-        new="            try:\n                yield\n            finally:\n                for memory in memories:\n                    memory.written()\n",
-        tests=(KEEPING_FACE,),
+        new="            try:\n                yield\n            finally:\n"
+        "                for memory in memories:\n                    memory.written()\n",
+        tests=(SCRIBE,),
     ),
     Fault(
         name="a follower looks at the end after the parts",
@@ -219,7 +221,7 @@ FAULTS = (
         within="    def next",
         old="            if ended:\n",
         new="            if self._ended():\n",
-        tests=(KEEPING_FACE,),
+        tests=(SCRIBE,),
     ),
     Fault(
         name="complete is not fenced by the attempt",
