@@ -1,6 +1,7 @@
 """What others see of a job while it runs: how far it is, and the parts of its result as they come."""
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
@@ -21,6 +22,7 @@ R = TypeVar("R")
 
 LONGEST_LOOK_AWAY_MS = 500
 """Between looks at a job that is followed, should a signal have been missed."""
+LOOK_PAUSE_MS = 10
 PARTS_AT_ONCE = 500
 
 
@@ -166,7 +168,7 @@ class _Follower:
                 return [Part(record) for record in records]
             if ended:
                 return None
-            self._watch.wait(self._pause_ms())
+            self._wait()
         return None
 
     def stop(self) -> None:
@@ -176,6 +178,12 @@ class _Follower:
 
     def close(self) -> None:
         self._watch.close()
+
+    def _wait(self) -> None:
+        looked_at = self._clock.monotonic_ms()
+        if self._watch.wait(self._pause_ms()):
+            # Somebody's busy commits must not keep a reader busy too.
+            time.sleep(max(0, LOOK_PAUSE_MS - (self._clock.monotonic_ms() - looked_at)) / 1000)
 
     def _pause_ms(self) -> int:
         if self._limit_ms is None:

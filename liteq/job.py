@@ -1,6 +1,7 @@
 """What a user holds: the handle of a stored job, and the context of the one that runs."""
 
 import logging
+import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import datetime, timedelta
@@ -66,6 +67,9 @@ class Run:
         self.open_memory: Callable[[Claim], Memory] = _no_memory
         self.memory: Memory | None = None
         """What the attempt has said and keeps, from the first word on."""
+
+
+_opening_memory = threading.Lock()
 
 
 def _no_parents(_job_id: int) -> list[JobRecord]:
@@ -180,7 +184,9 @@ class JobContext(Keeping):
     def _remember(self) -> Memory:
         memory = self._run.memory
         if memory is None:
-            memory = self._run.memory = self._run.open_memory(self._run.claim)
+            # Two threads of a task may speak first at once; what the one says must not be forgotten for the other.
+            with _opening_memory:
+                memory = self._run.memory = self._run.memory or self._run.open_memory(self._run.claim)
         return memory
 
 

@@ -118,7 +118,7 @@ FAULTS = (
         within="-- name: extend_stream\n",
         old="  AND attempt = :attempt\n",
         new="  AND :attempt > 0\n",
-        tests=(VERBS,),
+        tests=(KEEPING,),
     ),
     Fault(
         name="extend_stream is not fenced by the worker",
@@ -126,7 +126,7 @@ FAULTS = (
         within="-- name: extend_stream\n",
         old="  AND owner = :worker_id\n",
         new="  AND :worker_id > 0\n",
-        tests=(VERBS,),
+        tests=(KEEPING,),
     ),
     Fault(
         name="finish_step is not fenced by the attempt (the machine alone must see it)",
@@ -161,6 +161,13 @@ FAULTS = (
         tests=(KEEPING,),
     ),
     Fault(
+        name="a job with other arguments skips the steps of the old ones",
+        path="liteq/store/sqlite/enqueueing.py",
+        old="if replaced[0][1]:",
+        new="if not replaced[0][1]:",
+        tests=(KEEPING,),
+    ),
+    Fault(
         name="what jobs kept stays when they are removed",
         path="liteq/store/sqlite/handling.py",
         old="        forget_all(connection, gone)\n",
@@ -186,9 +193,8 @@ FAULTS = (
     Fault(
         name="a step that is done is run again",
         path="liteq/keeping.py",
-        within="    def run(self",
-        old="        if stored is not None:",
-        new="        if stored is None and False:",
+        old="return self._decoded(stored)\n        try:\n            result, value = self._checked(self._function(",
+        new="pass\n        try:\n            result, value = self._checked(self._function(",
         tests=(KEEPING_FACE,),
     ),
     Fault(

@@ -1,10 +1,11 @@
 """What running jobs say and keep: written only for the attempt that has the job, and gone with it."""
 
+import msgspec
 import pytest
 
 from liteq.errors import LeaseLost
 from liteq.model import keeping as limits
-from liteq.model.job import Claim
+from liteq.model.job import Claim, Unique
 from liteq.model.keeping import PartRecord, ProgressNote, Remark
 from liteq.store.engine import Engine
 from tests.engine.steps import (
@@ -68,6 +69,13 @@ def test_late_words_are_dropped_and_the_others_written(engine: Engine) -> None:
     assert values(engine.parts(2, after=0, limit=9)) == [b"4"]
 
 
+def test_parts_in_another_workers_name_are_dropped(engine: Engine, claim: Claim) -> None:
+    stranger = msgspec.structs.replace(claim, worker_id=claim.worker_id + 1)
+
+    assert engine.note([remark(stranger, b"1")], now=NOW) == [stranger]
+    assert kept(engine, claim.job_id) == NOTHING_KEPT
+
+
 def test_parts_are_numbered_through_all_attempts(engine: Engine, claim: Claim) -> None:
     engine.note([remark(claim, b"1", b"2"), remark(claim, b"3", at=NOW + 7)], now=NOW)
     claim = again(engine, claim)
@@ -97,6 +105,15 @@ def test_earlier_attempts_make_room_and_the_present_one_is_whole(engine: Engine,
     assert (stream.parts, stream.bytes, stream.dropped) == (limits.MAX_PARTS, limits.MAX_PARTS, 250)
     parts = engine.parts(claim.job_id, after=0, limit=limits.MAX_PARTS + 1)
     assert [part.seq for part in parts] == list(range(251, limits.MAX_PARTS + 251))
+
+
+def test_the_present_attempts_parts_are_never_dropped(engine: Engine, claim: Claim) -> None:
+    fill(engine, claim, limits.MAX_PARTS)
+    fill(engine, claim, 5)
+
+    stream = engine.stream(claim.job_id)
+    assert stream is not None
+    assert (stream.parts, stream.dropped) == (limits.MAX_PARTS + 5, 0)
 
 
 def test_room_is_made_for_bytes_too_as_far_as_needed(engine: Engine, claim: Claim) -> None:
@@ -173,6 +190,20 @@ def test_a_completed_job_run_again_by_hand_begins_anew_but_its_stream_goes_on(en
     engine.note([remark(claim_one(engine), b"2")], now=NOW)
     assert [part.seq for part in engine.parts(claim.job_id, after=0, limit=9)] == [1, 2]
     assert kept(engine, neighbour.job_id) == untouched
+
+
+def test_a_job_whose_arguments_are_replaced_begins_anew(engine: Engine) -> None:
+    wanted = new_job(unique=Unique(key="k", on_conflict="replace"))
+    job_id = enqueue_one(engine, wanted)
+    claim = claim_one(engine)
+    leave_all(engine, claim)
+    retry(engine, claim, run_at=NOW + 1)
+
+    assert enqueue_one(engine, wanted) == job_id
+
+    left = kept(engine, job_id)
+    assert (left.progress, left.checkpoint, left.steps) == (None, None, [])
+    assert values(left.parts) == [b"1"]
 
 
 @pytest.mark.parametrize("how", ["delete", "prune"])

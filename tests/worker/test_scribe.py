@@ -1,4 +1,4 @@
-"""What an attempt says is written once, in order, before the report of its end, and not lost with a commit that failed."""
+"""What an attempt says is written once, in order, before the report of its end, though commits fail."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,9 +62,13 @@ def test_what_was_said_is_written_once(engine: Engine, run: Run) -> None:
 def test_what_is_said_of_a_commit_that_fails_waits_for_the_next(engine: Engine, run: Run) -> None:
     memory, scribe = said(run), Scribe(engine, CLOCK)
 
-    with pytest.raises(StorageError), scribe.last_words([memory]), engine.transaction():
-        scribe.take_down([memory])
-        raise StorageError("the commit failed")
+    def fail() -> None:
+        with scribe.last_words([memory]), engine.transaction():
+            scribe.take_down([memory])
+            raise StorageError("the commit failed")
+
+    with pytest.raises(StorageError):
+        fail()
     assert (published(engine), engine.progress([1])) == ([], {})
     memory.publish(3)
     scribe.write([run])

@@ -80,15 +80,20 @@ def begin_anew(connection: Connection, job_ids: Sequence[int]) -> None:
     """Forget what completed jobs kept: run again by hand they begin from the start, the others go on."""
     completed = [row[0] for row in connection.rows("completed_of", {"job_ids": id_list(job_ids)})]
     if completed:
-        for statement in ("forget_progress", "forget_checkpoints", "forget_steps"):
-            connection.rows(statement, {"job_ids": id_list(completed)})
+        forget_kept(connection, completed)
+
+
+def forget_kept(connection: Connection, job_ids: Sequence[int]) -> None:
+    """Let the next attempts of the jobs begin from the start."""
+    for statement in ("forget_progress", "forget_checkpoints", "forget_steps"):
+        connection.rows(statement, {"job_ids": id_list(job_ids)})
 
 
 def forget_all(connection: Connection, job_ids: Sequence[int]) -> None:
     """Remove all that jobs said and kept, with them."""
-    values = {"job_ids": id_list(job_ids)}
-    for statement in ("forget_progress", "forget_checkpoints", "forget_steps", "forget_streams", "forget_parts"):
-        connection.rows(statement, values)
+    forget_kept(connection, job_ids)
+    for statement in ("forget_streams", "forget_parts"):
+        connection.rows(statement, {"job_ids": id_list(job_ids)})
 
 
 def in_small_commits(file: JobFile, job_ids: Sequence[int]) -> Iterator[list[int]]:

@@ -42,7 +42,7 @@ SET state    = iif(:run_at > :now, @scheduled, @ready),
     args_crc = :args_crc
 WHERE id = :job_id
   AND state IN (@scheduled, @ready)
-RETURNING id;
+RETURNING id, attempt;
 
 -- name: promote
 -- scheduled -> ready. Some at a time, so that no claim holds the lock for long.
