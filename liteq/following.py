@@ -17,11 +17,10 @@ from liteq.model.keeping import Number, PartRecord, ProgressRecord
 from liteq.model.names import shown
 from liteq.model.payload import decode, decoder
 from liteq.store.engine import Engine
+from liteq.waiting import LONGEST_LOOK_AWAY_MS
 
 R = TypeVar("R")
 
-LONGEST_LOOK_AWAY_MS = 500
-"""Between looks at a job that is followed, should a signal have been missed."""
 LOOK_PAUSE_MS = 10
 PARTS_AT_ONCE = 500
 

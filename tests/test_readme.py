@@ -1,4 +1,4 @@
-"""The Python of the pages runs as it stands there."""
+"""The Python of the README and of the pages runs as it stands there."""
 
 import re
 import subprocess
@@ -9,8 +9,18 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-RUNNING = re.findall(r"```python\n(.*?)```", (ROOT / "docs/running.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def blocks(page: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+BLOCKS = blocks(ROOT / "README.md")
+OF_PAGES = {
+    f"{page.name}:{number}": block
+    for page in sorted((ROOT / "docs").glob("*.md"))
+    for number, block in enumerate(blocks(page))
+}
 
 
 def test_the_first_screen_has_two_commands_and_then_ten_lines() -> None:
@@ -32,11 +42,13 @@ def test_a_block_of_python_runs_when_pasted(number: int, tmp_path: Path) -> None
         assert done.stdout == "hello world\n"
 
 
-def test_the_example_of_running_jobs_does_what_it_says(tmp_path: Path) -> None:
-    (block,) = RUNNING
-    (tmp_path / "ship.py").write_text(block)
+@pytest.mark.parametrize("name", OF_PAGES)
+def test_a_block_of_a_page_runs_when_pasted(name: str, tmp_path: Path) -> None:
+    script = tmp_path / "hello.py"
+    script.write_text(OF_PAGES[name])
 
-    done = subprocess.run([sys.executable, "ship.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False)
 
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == ("1 {'parcel': 0}\n2 {'parcel': 1}\n3 {'parcel': 2}\nreceipt 42 1.0 {'customer': 7}\n")
+    assert done.returncode == 0, done.stderr
+    if name == "running.md:0":
+        assert done.stdout == "1 {'parcel': 0}\n2 {'parcel': 1}\n3 {'parcel': 2}\nreceipt 42 1.0 {'customer': 7}\n"

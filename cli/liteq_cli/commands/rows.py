@@ -138,6 +138,8 @@ def show_job(job: Job[Any], *, app: Liteq) -> None:
         ("tags", clean(", ".join(job.tags))),
         ("metadata", "" if record.metadata is None else payload_text(record.metadata)),
         ("unique key", clean(record.unique_key or "")),
+        ("batch", _batch_of(record, app)),
+        ("after", _parents_of(record, app)),
         ("schedule", _schedule_of(record, app)),
         ("tick", "" if record.fire_at is None else local_time(record.fire_at)),
         ("args", payload_text(record.args)),
@@ -179,6 +181,17 @@ def _said_and_kept(job: Job[Any], app: Liteq) -> list[tuple[str, str]]:
         dropped = f", {stream.dropped:,} of earlier attempts dropped" if stream.dropped else ""
         rows.append(("stream", f"{stream.parts:,} part{'s' * (stream.parts != 1)}{dropped}"))
     return rows
+
+
+def _batch_of(record: JobRecord, app: Liteq) -> str:
+    if record.batch_id is None:
+        return ""
+    found = app.engine.get_batch(record.batch_id)
+    return f"{record.batch_id}, {clean(found.name) if found else 'pruned'}"
+
+
+def _parents_of(record: JobRecord, app: Liteq) -> str:
+    return ", ".join(f"{parent.id} {parent.state.word}" for parent in app.engine.parents(record.id))
 
 
 def _schedule_of(record: JobRecord, app: Liteq) -> str:

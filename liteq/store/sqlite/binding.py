@@ -7,6 +7,9 @@ import msgspec
 
 from liteq.model.job import SCOPE_CODES, NewJob
 
+CHILDREN, IN_BATCH, ON_DEAD = 1, 2, 4
+"""The bits of a job's column ``aftermath``: what follows from its end. Most jobs have none, and cost nothing."""
+
 
 def job_bindings(job: NewJob, now: int) -> dict[str, Any]:
     """Give the columns of a job that is to be inserted."""
@@ -29,6 +32,9 @@ def job_bindings(job: NewJob, now: int) -> dict[str, Any]:
         "backoff": job.backoff,
         "metadata": job.metadata,
         "args": job.args,
+        "aftermath": (0 if job.batch_id is None else IN_BATCH) | (0 if job.on_dead is None else ON_DEAD),
+        "batch_id": job.batch_id,
+        "on_dead": job.on_dead,
     }
 
 

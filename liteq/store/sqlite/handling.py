@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from liteq.errors import UniqueKeyTaken
 from liteq.model.job import Change
 from liteq.store.sqlite import metering
-from liteq.store.sqlite.aftermath import CHILDREN, after_end
-from liteq.store.sqlite.binding import id_list
+from liteq.store.sqlite.aftermath import after_deletion, after_end
+from liteq.store.sqlite.binding import CHILDREN, id_list
 from liteq.store.sqlite.file import JobFile
 from liteq.store.sqlite.keeping import begin_anew, forget_all, in_small_commits
 
@@ -46,6 +46,7 @@ class Handling:
                     job_id=holder,
                 )
             connection.rows("free_key", {"job_id": holder})
+        connection.rows("reopen_batch", {"job_id": job_id})
         return bool(connection.rows("requeue", {"job_id": job_id, "now": now}))
 
     def reschedule(self, job_ids: Sequence[int], change: Change, *, now: int) -> list[int]:
@@ -84,8 +85,7 @@ def delete_jobs(file: JobFile, job_ids: Sequence[int], *, now: int) -> list[int]
         for statement in ("forget_attempts", "untag", "unlink"):
             connection.rows(statement, {"job_ids": id_list(gone)})
         forget_all(connection, gone)
-        connection.many(
-            "unlink_children", [{"parent_id": job_id} for job_id, aftermath in rows if not aftermath & CHILDREN]
-        )
-        after_end(connection, rows, failed="deleted", now=now)
+        without = [{"parent_id": job_id} for job_id, aftermath, _ in rows if not aftermath & CHILDREN]
+        connection.many("unlink_children", without)
+        after_deletion(connection, rows, now=now)
     return gone

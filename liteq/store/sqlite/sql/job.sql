@@ -2,23 +2,24 @@
 -- none -> ready / scheduled.
 INSERT INTO liteq_job
     (state, priority, run_at, max_failures, max_crashes, timeout_ms, enqueued_at, unique_scope, held_until,
-     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, metadata,
-     args)
+     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, metadata, args, aftermath, batch_id,
+     on_dead)
 VALUES
     (iif(:run_at > :now, @scheduled, @ready), :priority, :run_at, :max_failures, :max_crashes, :timeout_ms, :now,
      :unique_scope, :held_until, :schedule_id, :fire_at, :args_crc, :queue, :task, :unique_key, :unique_key, :backoff,
-     :metadata, :args);
+     :metadata, :args, :aftermath, :batch_id, :on_dead);
 
 -- name: enqueue_child
 -- none -> waiting / ready / scheduled / cancelled, as its parents decide.
 INSERT INTO liteq_job
     (state, priority, run_at, max_failures, max_crashes, timeout_ms, enqueued_at, unique_scope, held_until,
-     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, metadata, args,
-     parents_left, reason, finished_at)
+     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, metadata, args, aftermath, batch_id,
+     on_dead, parents_left, reason, finished_at)
 VALUES
     (:state, :priority, :run_at, :max_failures, :max_crashes, :timeout_ms, :now, :unique_scope, :held_until,
      :schedule_id, :fire_at, :args_crc, :queue, :task, :unique_key, iif(:state = @cancelled, NULL, :unique_key),
-     :backoff, :metadata, :args, :parents_left, :reason, iif(:state = @cancelled, :now, NULL));
+     :backoff, :metadata, :args, :aftermath, :batch_id, :on_dead, :parents_left, :reason,
+     iif(:state = @cancelled, :now, NULL));
 
 -- name: holder
 -- Who holds a unique key, and whether its time is over.
@@ -107,7 +108,7 @@ WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND (:paused IS NULL OR queue NOT IN (SELECT value FROM json_each(:paused)))
   AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
 RETURNING id, attempt, owner, queue, task, args, args_crc, priority, run_at, enqueued_at, claimed_at,
-          failures, max_failures, crashes, max_crashes, backoff, timeout_ms, fire_at;
+          failures, max_failures, crashes, max_crashes, backoff, timeout_ms, fire_at, batch_id;
 
 -- name: complete
 -- running -> completed. No row comes back when the claim is no longer the job's.
@@ -341,7 +342,7 @@ RETURNING id;
 DELETE FROM liteq_job
 WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND state <> @running
-RETURNING id, aftermath;
+RETURNING id, aftermath, iif(state <= @running AND aftermath & 2, batch_id, NULL);
 
 -- name: prunable
 -- Completed and cancelled jobs that finished early enough, sought from the oldest id on. Who has live children stays:
