@@ -136,7 +136,10 @@ class LifeOfJobs(RuleBasedStateMachine):
     @rule(pick=PICKS, verb=st.sampled_from(KEEPS), word=st.integers(0, 3))
     def keep(self, pick: int, verb: str, word: int) -> None:
         """Say or keep something in the name of any claim ever made: most of them are late."""
-        claim, data = self.claims[-1 - pick % len(self.claims)], b"%d" % word
+        self._keep_by(verb, self.claims[-1 - pick % len(self.claims)], word)
+
+    def _keep_by(self, verb: str, claim: Claim, word: int) -> None:
+        data = b"%d" % word
         job = self.model[claim.job_id] if self._holds(claim) else None
         if verb == "note":
             assert self.engine.note([remark(claim, data, done=word)], now=self.now) == ([] if job else [claim])
@@ -330,6 +333,8 @@ class LifeOfJobs(RuleBasedStateMachine):
         if not self._holds(claim):
             for verb in REPORTS:
                 self._report_by(verb, claim, 0)
+            for verb in KEEPS:
+                self._keep_by(verb, claim, 0)
 
     def abort(self, claim: Claim) -> None:
         job = self.model.get(claim.job_id)
