@@ -4,7 +4,9 @@ Asks the file only when the task asks. What must last is on the disk when the ca
 progress and parts of the stream, waits for the worker's side thread, which writes for all of its jobs at once.
 """
 
+import threading
 from collections import deque
+from collections.abc import Callable
 
 from liteq.clock import Clock
 from liteq.errors import InvalidOption, LeaseLost, StreamFull
@@ -15,9 +17,12 @@ from liteq.store.engine import Engine
 
 
 class Memory:
-    """One attempt's words and keepsakes. A task may use it from threads of its own."""
+    """One attempt's words and keepsakes. A task may use it from threads of its own.
 
-    def __init__(self, claim: Claim, engine: Engine, clock: Clock, *, max_bytes: int) -> None:
+    Whoever writes words down holds ``turn``, which all memories of a worker share; it is taken before the file's lock.
+    """
+
+    def __init__(self, claim: Claim, engine: Engine, clock: Clock, *, max_bytes: int, turn: threading.Lock) -> None:
         self.claim = claim
         self.lost = False
         """Whether a word was refused because the job is another attempt's."""
@@ -29,6 +34,7 @@ class Memory:
         self._parts = 0
         self._bytes = 0
         self._steps: set[str] = set()
+        self._turn = turn
         self._engine = engine
         self._clock = clock
         self._max_bytes = max_bytes
@@ -54,7 +60,7 @@ class Memory:
         return bool(self._waiting or self._taken) or self.progress is not self._written
 
     def take(self) -> Remark | None:
-        """Give what is not written yet, None when all is. Only whoever holds the scribe's turn may ask."""
+        """Give what is not written yet, None when all is. Wants the turn."""
         while self._waiting:
             self._taken.append(self._waiting.popleft())
         progress = self.progress
@@ -74,7 +80,8 @@ class Memory:
     def save(self, value: object) -> None:
         """Replace the job's checkpoint; on the disk when this returns. The payload errors, LeaseLost."""
         data = encode(value, what="checkpoint", max_bytes=self._max_bytes)
-        self._engine.save_checkpoint(self.claim, value=data, now=self._clock.now_ms())
+        now = self._clock.now_ms()
+        self._keep(lambda: self._engine.save_checkpoint(self.claim, value=data, now=now), now)
 
     def saved(self) -> bytes | None:
         return self._engine.checkpoint(self.claim.job_id)
@@ -95,7 +102,28 @@ class Memory:
 
     def finish_step(self, name: str, result: bytes) -> None:
         """Have the step's result on the disk when this returns. LeaseLost when late."""
-        self._engine.finish_step(self.claim, name=name, result=result, now=self._clock.now_ms())
+        now = self._clock.now_ms()
+        self._keep(lambda: self._engine.finish_step(self.claim, name=name, result=result, now=now), now)
+
+    def _keep(self, write: Callable[[], None], now: int) -> None:
+        """Write, and in the same commit what was said before: an attempt that goes on from here says it no more."""
+        if not self.unwritten():
+            write()
+            return
+        with self._turn:
+            said, before = self.take(), self._written
+            try:
+                with self._engine.transaction():
+                    if said is not None:
+                        self._engine.note([said], now=now)
+                    write()
+                    # Inside: a time limit may strike as soon as the engine is left, and nothing may be said twice.
+                    self.written()
+            except BaseException:
+                if said is not None:
+                    self._written = before
+                    self._taken = [*said.parts, *self._taken]
+                raise
 
     def leave_step(self, name: str) -> None:
         """The step raised: it may be tried again, in this attempt too."""

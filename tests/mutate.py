@@ -188,6 +188,14 @@ FAULTS = (
         tests=(KEEPING,),
     ),
     Fault(
+        name="what was published before a checkpoint may be lost behind it",
+        path="liteq/memory.py",
+        within="    def _keep",
+        old="if not self.unwritten():",
+        new="if self.claim is not None:",
+        tests=(SCRIBE,),
+    ),
+    Fault(
         name="a step is given before it is on the disk",
         path="liteq/keeping.py",
         within="    def run(self",

@@ -19,7 +19,7 @@ class Scribe:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
-        self._turn = threading.Lock()
+        self.turn = threading.Lock()
 
     def write(self, runs: Iterable[Run]) -> None:
         """Write what the runs have said since, if anything. What cannot be written waits for the next time."""
@@ -37,7 +37,7 @@ class Scribe:
         if not memories:
             yield
             return
-        with self._turn:
+        with self.turn:
             yield
             for memory in memories:
                 memory.written()

@@ -175,7 +175,7 @@ class Worker:
 
     def _work(self, slate: Slate) -> WorkResult:
         self._desk = desk = self._new_desk(slate)
-        runner = self._new_runner(slate)
+        runner = self._new_runner(slate, desk)
         self._watch = watch = self._engine.watch()
         self._bench = bench = self._new_bench(desk, runner, watch)
         coroutines = self._coroutines(desk, runner)
@@ -209,7 +209,7 @@ class Worker:
             self._engine, self._clock, slate, queues=settings.queues, all_tasks=tasks, max_jobs=settings.max_jobs
         )
 
-    def _new_runner(self, slate: Slate) -> Runner:
+    def _new_runner(self, slate: Slate, desk: Desk) -> Runner:
         return Runner(
             self._tasks,
             self._clock,
@@ -217,7 +217,9 @@ class Worker:
             self._judge,
             kill_after_ms=self._settings.kill_after_ms,
             ask_parents=self._engine.parents,
-            open_memory=lambda claim: Memory(claim, self._engine, self._clock, max_bytes=self._max_payload),
+            open_memory=lambda claim: Memory(
+                claim, self._engine, self._clock, max_bytes=self._max_payload, turn=desk.scribe.turn
+            ),
         )
 
     def _new_bench(self, desk: Desk, runner: Runner, watch: Watch) -> Bench:

@@ -1,6 +1,7 @@
 """What an attempt says is written once, in order, before the report of its end, though commits fail."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 def run(engine: Engine) -> Run:
     enqueue_one(engine)
     run = Run(claim_one(engine))
-    run.memory = Memory(run.claim, engine, CLOCK, max_bytes=1_000)
+    run.memory = Memory(run.claim, engine, CLOCK, max_bytes=1_000, turn=threading.Lock())
     return run
 
 
@@ -99,6 +100,43 @@ def test_a_run_whose_words_come_too_late_is_told_that_it_is_lost(engine: Engine,
     assert not memory.unwritten()
     with pytest.raises(LeaseLost):
         memory.publish(3)
+
+
+KEEPS: list[Callable[[Memory], None]] = [
+    lambda memory: memory.save("kept"),
+    lambda memory: memory.finish_step("one", b"1"),
+]
+
+
+@pytest.mark.parametrize("keep", KEEPS)
+def test_what_was_said_before_something_is_kept_is_written_with_it_and_once(
+    engine: Engine, run: Run, keep: Callable[[Memory], None]
+) -> None:
+    memory = said(run)
+
+    keep(memory)
+    assert published(engine) == [b"1", b"2"]
+    assert engine.progress([1])[1].done == 1
+    memory.publish(3)
+    keep(memory)
+    Scribe(engine, CLOCK).write([run])
+
+    assert published(engine) == [b"1", b"2", b"3"]
+
+
+@pytest.mark.parametrize("keep", KEEPS)
+def test_a_late_attempt_neither_keeps_nor_says_anything(
+    engine: Engine, run: Run, keep: Callable[[Memory], None]
+) -> None:
+    memory = said(run)
+    retry(engine, run.claim)
+
+    with pytest.raises(LeaseLost):
+        keep(memory)
+
+    assert published(engine) == []
+    assert memory.unwritten()
+    assert not memory._turn.locked()
 
 
 def test_nobody_speaks_where_nothing_was_said(engine: Engine, run: Run) -> None:
