@@ -33,6 +33,7 @@ from liteq.errors import (
     SecondLibrary,
     Snooze,
     StorageError,
+    StreamFull,
     Undecodable,
     UniqueKeyTaken,
     UnknownTask,
@@ -42,6 +43,7 @@ from liteq.errors import (
     WrongState,
 )
 from liteq.flow import chain, group
+from liteq.following import Part, Progress
 from liteq.job import Job, JobContext
 from liteq.lock import HeldLock, Lock
 from liteq.model.batch import BatchState
@@ -86,11 +88,13 @@ __all__ = [
     "NotALiteqFile",
     "NotCompleted",
     "Outcome",
+    "Part",
     "PartlyEnqueued",
     "Payload",
     "PayloadNotSerializable",
     "PayloadTooLarge",
     "Priority",
+    "Progress",
     "ReadOnly",
     "Retry",
     "ScheduleNotFound",
@@ -102,6 +106,7 @@ __all__ = [
     "State",
     "StorageError",
     "StoredJobs",
+    "StreamFull",
     "Task",
     "Undecodable",
     "UniqueKeyTaken",

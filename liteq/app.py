@@ -22,6 +22,7 @@ from liteq.locking import Locking
 from liteq.model.instants import to_ms
 from liteq.model.job import Enqueued
 from liteq.model.names import check_name
+from liteq.model.payload import MAX_PAYLOAD
 from liteq.model.retry import DEFAULT_RETRY, Retry
 from liteq.model.schedule import AnySchedule
 from liteq.model.schedule_options import ScheduleOptions
@@ -43,7 +44,6 @@ R = TypeVar("R")
 C = TypeVar("C", bound=type[Payload])
 D = TypeVar("D")
 
-MAX_PAYLOAD = 1024 * 1024
 MAX_PAYLOAD_LIMIT = 64 * 1024 * 1024
 Schedulable = Call[Any] | Payload | Task[..., Any] | Callable[..., Any] | str
 
@@ -346,7 +346,16 @@ class Liteq(Enqueueing, Handling, Batching, Locking):
         """Give a worker that is not running yet; what the program has declared as schedules is stored first."""
         if settings.scheduler:
             self.schedules.store_declared()
-        return Worker(self.engine, self.tasks, self.clock, settings, self.default_retry, leash, self.locks)
+        return Worker(
+            self.engine,
+            self.tasks,
+            self.clock,
+            settings,
+            default_retry=self.default_retry,
+            max_payload=self.max_payload,
+            leash=leash,
+            locks=self.locks,
+        )
 
     @contextmanager
     def worker(

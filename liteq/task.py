@@ -3,7 +3,7 @@
 A task is handed the function that it sends with, never the object that owns it.
 """
 
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import (
     Any,
@@ -25,8 +25,9 @@ from liteq.errors import DependencyError, InvalidOption
 from liteq.job import Job, JobContext
 from liteq.model.instants import instant_ms, to_ms
 from liteq.model.job import POLICY_CODES, SCOPE_CODES, NewJob, OnConflict, OnParentFailure, Scope, Unique
+from liteq.model.keeping import MAX_METADATA
 from liteq.model.names import UNIQUE_KEY_MAX_BYTES, check_name
-from liteq.model.payload import crc
+from liteq.model.payload import crc, encode
 from liteq.model.priority import check_priority
 from liteq.model.retry import DEFAULT_MAX_CRASHES, MAX_FAILURES_LIMIT, Backoff, Retry
 from liteq.model.stored import StoredJobs
@@ -51,6 +52,7 @@ class Settings(TypedDict, total=False):
     unique_until: UniqueUntil
     on_conflict: OnConflict
     tags: Sequence[str]
+    metadata: Mapping[str, Any]
     retry: Retry
     timeout: timedelta | float | None
     max_crashes: int
@@ -72,6 +74,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     unique_ms: int | None = None
     on_conflict: OnConflict = "return"
     tags: tuple[str, ...] = ()
+    metadata: bytes | None = None
     retry: Retry | None = None
     timeout_ms: int | None = None
     max_crashes: int = DEFAULT_MAX_CRASHES
@@ -104,6 +107,17 @@ def _read_tags(value: Any) -> dict[str, Any]:
     if isinstance(value, str):
         raise TypeError("tags must be a list of names, not one str")
     return {"tags": tuple(dict.fromkeys(check_name(tag, what="tag") for tag in value))}
+
+
+def _read_metadata(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"metadata must be a dict, not {type(value).__name__}")
+    given: dict[Any, Any] = dict(value)  # pyright: ignore[reportUnknownArgumentType]
+    for key in given:
+        if not isinstance(key, str):
+            raise TypeError(f"the keys of metadata must be str, not {type(key).__name__}")
+    data = encode(given, what="metadata", max_bytes=MAX_METADATA, setting=None)
+    return {"metadata": data if given else None}
 
 
 def _read_unique_until(value: Any) -> dict[str, Any]:
@@ -176,6 +190,7 @@ _READERS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "unique_until": _read_unique_until,
     "on_conflict": _read_on_conflict,
     "tags": _read_tags,
+    "metadata": _read_metadata,
     "retry": _read_retry,
     "timeout": lambda value: {"timeout_ms": None if value is None else to_ms(value, what="timeout", allow_zero=False)},
     "max_crashes": _read_max_crashes,
@@ -224,6 +239,7 @@ class Call(msgspec.Struct, Generic[R], frozen=True):
             timeout_ms=options.timeout_ms,
             unique=options.unique(now),
             tags=options.tags,
+            metadata=options.metadata,
             parents=options.parents,
             on_parent_failure=options.on_parent_failure,
             batch_id=options.batch_id,

@@ -35,6 +35,7 @@ from liteq.model.job import (
     Report,
 )
 from liteq.model.transitions import State
+from liteq.store.keeping import Keeping
 from liteq.store.locking import LockVerbs
 
 
@@ -82,7 +83,7 @@ class Watch(Protocol):
     def close(self) -> None: ...
 
 
-class Engine(LockVerbs, Protocol):
+class Engine(Keeping, LockVerbs, Protocol):
     """What keeps jobs. Every verb is its own commit, unless ``transaction`` is open in the calling thread."""
 
     def transaction(self) -> AbstractContextManager[None]:

@@ -33,6 +33,7 @@ SCANS = {
 }
 SORTS = {
     "lane_counts": "the indexes of scheduled, blocked and running jobs are ordered for their verbs, not by lane",
+    "steps": "the few steps of one job, in the order in which they ended",
     "states_of_ticks": "a bounded number of ticks, counted by the few states of their jobs",
     "begun_lanes": "the few jobs that are due for another attempt, made distinct by lane",
 }

@@ -9,6 +9,7 @@ from liteq.store.sqlite.claiming import Claiming
 from liteq.store.sqlite.enqueueing import Enqueueing
 from liteq.store.sqlite.file import BUSY_TIMEOUT_MS, JobFile
 from liteq.store.sqlite.handling import Handling
+from liteq.store.sqlite.keeping import Keeping
 from liteq.store.sqlite.locking import Locking
 from liteq.store.sqlite.reporting import Reporting
 from liteq.store.sqlite.scheduling import Scheduling
@@ -17,7 +18,19 @@ from liteq.store.sqlite.staffing import Staffing
 from liteq.store.sqlite.tending import Tending
 
 
-class SqliteEngine(Enqueueing, Claiming, Reporting, Handling, Batching, Scheduling, Asking, Staffing, Locking, Tending):
+class SqliteEngine(
+    Enqueueing,
+    Claiming,
+    Reporting,
+    Keeping,
+    Handling,
+    Batching,
+    Scheduling,
+    Locking,
+    Asking,
+    Staffing,
+    Tending,
+):
     """Keeps jobs in one SQLite file. Thread-safe."""
 
     def __init__(

@@ -12,6 +12,7 @@ from liteq.model.transitions import FINISHED, State
 from liteq.store.sqlite.aftermath import count_ends, finish_if_empty
 from liteq.store.sqlite.binding import id_list, job_bindings
 from liteq.store.sqlite.file import JobFile
+from liteq.store.sqlite.keeping import forget_kept
 
 
 class Enqueueing:
@@ -143,11 +144,16 @@ class Enqueueing:
                 "job_id": job_id,
                 "run_at": job.run_at,
                 "priority": job.priority,
+                "metadata": job.metadata,
                 "args": job.args,
                 "args_crc": job.args_crc,
                 "now": now,
             }
-            if self.file.writer.connection.rows("replace", values):
+            replaced = self.file.writer.connection.rows("replace", values)
+            if replaced:
+                if replaced[0][1]:
+                    # What an attempt has kept belongs to the arguments that are gone.
+                    forget_kept(self.file.writer.connection, [job_id])
                 return Enqueued(job_id, "replaced")
         raise UniqueKeyTaken(
             f"the unique key {unique.key[:60]!r} is held by job {job_id}, which is {state.word}",

@@ -38,6 +38,7 @@ CREATE TABLE liteq_job (
     reason          TEXT,
     result_error    TEXT,
     backoff         BLOB,
+    metadata        BLOB,
     on_dead         BLOB,
     args            BLOB NOT NULL,
     result          BLOB
@@ -112,6 +113,48 @@ CREATE TABLE liteq_tag (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX liteq_tag_job ON liteq_tag (job_id);
+
+CREATE TABLE liteq_progress (
+    job_id     INTEGER PRIMARY KEY,
+    attempt    INTEGER NOT NULL,
+    done       ANY NOT NULL,
+    total      ANY,
+    note       TEXT,
+    updated_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE liteq_checkpoint (
+    job_id   INTEGER PRIMARY KEY,
+    attempt  INTEGER NOT NULL,
+    saved_at INTEGER NOT NULL,
+    value    BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE liteq_step (
+    job_id      INTEGER NOT NULL,
+    name        TEXT NOT NULL,
+    attempt     INTEGER NOT NULL,
+    finished_at INTEGER NOT NULL,
+    result      BLOB NOT NULL,
+    PRIMARY KEY (job_id, name)
+) STRICT;
+
+CREATE TABLE liteq_stream (
+    job_id   INTEGER PRIMARY KEY,
+    last_seq INTEGER NOT NULL,
+    parts    INTEGER NOT NULL,
+    bytes    INTEGER NOT NULL,
+    dropped  INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE liteq_part (
+    job_id       INTEGER NOT NULL,
+    seq          INTEGER NOT NULL,
+    attempt      INTEGER NOT NULL,
+    published_at INTEGER NOT NULL,
+    value        BLOB NOT NULL,
+    PRIMARY KEY (job_id, seq)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE liteq_queue (
     name          TEXT PRIMARY KEY,

@@ -2,22 +2,24 @@
 -- none -> ready / scheduled.
 INSERT INTO liteq_job
     (state, priority, run_at, max_failures, max_crashes, timeout_ms, enqueued_at, unique_scope, held_until,
-     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, args, aftermath, batch_id, on_dead)
+     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, metadata, args, aftermath, batch_id,
+     on_dead)
 VALUES
     (iif(:run_at > :now, @scheduled, @ready), :priority, :run_at, :max_failures, :max_crashes, :timeout_ms, :now,
-     :unique_scope, :held_until, :schedule_id, :fire_at, :args_crc, :queue, :task, :unique_key, :unique_key, :backoff, :args,
-     :aftermath, :batch_id, :on_dead);
+     :unique_scope, :held_until, :schedule_id, :fire_at, :args_crc, :queue, :task, :unique_key, :unique_key, :backoff,
+     :metadata, :args, :aftermath, :batch_id, :on_dead);
 
 -- name: enqueue_child
 -- none -> waiting / ready / scheduled / cancelled, as its parents decide.
 INSERT INTO liteq_job
     (state, priority, run_at, max_failures, max_crashes, timeout_ms, enqueued_at, unique_scope, held_until,
-     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, args, aftermath, batch_id,
+     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, metadata, args, aftermath, batch_id,
      on_dead, parents_left, reason, finished_at)
 VALUES
     (:state, :priority, :run_at, :max_failures, :max_crashes, :timeout_ms, :now, :unique_scope, :held_until,
      :schedule_id, :fire_at, :args_crc, :queue, :task, :unique_key, iif(:state = @cancelled, NULL, :unique_key),
-     :backoff, :args, :aftermath, :batch_id, :on_dead, :parents_left, :reason, iif(:state = @cancelled, :now, NULL));
+     :backoff, :metadata, :args, :aftermath, :batch_id, :on_dead, :parents_left, :reason,
+     iif(:state = @cancelled, :now, NULL));
 
 -- name: holder
 -- Who holds a unique key, and whether its time is over.
@@ -31,16 +33,17 @@ SET unique_slot = NULL
 WHERE id = :job_id;
 
 -- name: replace
--- scheduled / ready -> scheduled / ready, with the newcomer's arguments and time.
+-- scheduled / ready -> scheduled / ready, with the newcomer's arguments, metadata and time.
 UPDATE liteq_job
 SET state    = iif(:run_at > :now, @scheduled, @ready),
     run_at   = :run_at,
     priority = :priority,
+    metadata = :metadata,
     args     = :args,
     args_crc = :args_crc
 WHERE id = :job_id
   AND state IN (@scheduled, @ready)
-RETURNING id;
+RETURNING id, attempt;
 
 -- name: promote
 -- scheduled -> ready. Some at a time, so that no claim holds the lock for long.
