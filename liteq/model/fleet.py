@@ -23,21 +23,29 @@ class WorkerCard(msgspec.Struct, frozen=True, kw_only=True):
 class StartedJob(msgspec.Struct, frozen=True):
     """A job that a worker has begun; after ``deadline``, in monotonic milliseconds, its process may be ended for it.
 
-    0 for none.
+    A command has a process ``group``, whose leader began at ``group_start``. 0 for none.
     """
 
     job_id: int
     attempt: int
     started_at: int
     deadline: int
+    group: int = 0
+    group_start: int = 0
 
 
 class Death(msgspec.Struct, frozen=True, kw_only=True):
-    """How a worker died, told by who saw it. Crashed and hung are charged to what it had started, released is not."""
+    """How a worker died, told by who saw it. Crashed and hung are charged to what it had started, released is not.
+
+    ``pid`` is the process that was seen to end, lest its death be taken for that of a namesake in another file.
+    ``unsure``: should one of its jobs have the verdict that it is past its time, that was the cause.
+    """
 
     cause: str
     outcome: Outcome = Outcome.CRASHED
     exit_code: int | None = None
+    pid: int | None = None
+    unsure: bool = False
 
     @property
     def charges(self) -> bool:

@@ -46,6 +46,10 @@ class Slate(Protocol):
         """Note that the job runs now in the slot: should the process die, this job is charged with it."""
         ...
 
+    def command(self, slot: int, group: int) -> None:
+        """Note that the slot's job runs a command in this process group, which is not to outlive the worker."""
+        ...
+
     def clear(self, slot: int) -> None:
         """Note that nothing runs in the slot."""
         ...
@@ -89,6 +93,10 @@ class Engine(Protocol):
 
     def busy_here(self) -> bool:
         """Tell whether the calling thread is inside the engine, where nothing may interrupt it."""
+        ...
+
+    def intact(self) -> bool:
+        """Tell whether the file is still where it was opened; if not, what is written is lost, and claiming must stop."""
         ...
 
     def close(self) -> None:
@@ -342,7 +350,9 @@ class Engine(Protocol):
         Jobs that had started are charged a crash: ready at the first, with backoff after, dead at ``max_crashes``.
         The others go back unharmed, and so do all where the death charges nobody. A verdict of ``time_out`` is applied
         instead. ``causes`` says, by worker id, how it died, where somebody saw it end. A dead worker whose supervisor
-        lives is left to it for half a second, and a living one that has a supervisor is never taken from.
+        lives is left to it for half a second, and a living one that has a supervisor is never taken from; one whose
+        supervisor is dead is killed when its lease has run out, and taken from once that is done. Commands that a dead
+        worker of this machine has left running are killed before its jobs are taken.
         """
         ...
 

@@ -21,21 +21,21 @@ from liteq.clock import Clock
 from liteq.errors import LiteqError
 from liteq.model.fleet import Death, WorkerRecord
 from liteq.model.job import Expired
-from liteq.model.transitions import Outcome
+from liteq.model.transitions import Outcome, State
 from liteq.store.engine import Engine
 from liteq.worker.child import Child
 from liteq.worker.judging import Judging
 from liteq.worker.leash import Hello
-from liteq.worker.limits import EXIT_OVERDUE
+from liteq.worker.ledger import Ledger
 from liteq.worker.machine import Notifier, reap_orphans
-from liteq.worker.recycling import Recycling
+from liteq.worker.recycling import NEW_CODE, Recycling
 from liteq.worker.reloading import SourceWatch
 from liteq.worker.scaling import Scaling
 from liteq.worker.seat import Seat
 
 LOOK_EVERY_MS = 500
 TRY_AGAIN_MS = 500
-REOPEN_EVERY_MS = 2_000
+CANNOT_BEGIN = 1
 DID_NOT_STOP = Death(cause="its worker was killed, for it did not stop when asked", outcome=Outcome.RELEASED)
 
 
@@ -83,12 +83,10 @@ class Supervisor:
         self.totals: Counter[str] = Counter()
         """How many jobs ended in each way, of the workers that could say so."""
         self._command = command
-        self._open_engine = open_engine
         self._clock = clock
         self._settings = settings
         self._tell = tell
-        self._engine: Engine | None = None
-        self._hello: Hello | None = None
+        self._ledger = Ledger(open_engine)
         self._scaling = Scaling(fewest=settings.processes, most=settings.most_processes or settings.processes)
         self._seats = [
             Seat(number, start_at=0 if number <= self._scaling.fewest else None)
@@ -101,7 +99,6 @@ class Supervisor:
         self._deaths: dict[int, Death] = {}
         self._settle_at = 0
         self._look_at = 0
-        self._reopen_at = 0
         self._wishes = 0
         self._obeyed = 0
         self._reload_wished = False
@@ -122,18 +119,18 @@ class Supervisor:
                     self._settle()
                     self._look()
         finally:
-            if self._engine is not None:
-                self._engine.close()
+            self._ledger.close()
         return self._code
 
     def _fill(self) -> None:
         now = self._clock.monotonic_ms()
         for seat in self._seats:
-            if not self._ever_ready and any(one.child is not None for one in self._seats):
-                # What keeps one from starting would keep all, and should be said once.
-                return
-            if seat.is_due(now):
+            if self._may_start() and seat.is_due(now):
                 self._start(seat, now)
+
+    def _may_start(self) -> bool:
+        # What keeps the first one from starting would keep all, and should be said once.
+        return self._ever_ready or all(seat.child is None for seat in self._seats)
 
     def _start(self, seat: Seat, now: int) -> None:
         try:
@@ -147,10 +144,16 @@ class Supervisor:
 
     def _wait(self) -> None:
         now = self._clock.monotonic_ms()
-        moments = [now + LOOK_EVERY_MS, *(seat.start_at for seat in self._seats if seat.start_at is not None)]
-        lines = [seat.child.line for seat in self._seats if seat.child is not None and not seat.child.line.is_over]
-        heard = [self._ear.fileno(), *(line.fileno() for line in lines)]
-        select.select(heard, [], [], max(0, min(moments) - now) / 1000)
+        moments = [now + LOOK_EVERY_MS]
+        if self._may_start():
+            moments += [seat.start_at for seat in self._seats if seat.start_at is not None]
+        # Not select(), which refuses descriptors above 1023.
+        poll = select.poll()
+        poll.register(self._ear, select.POLLIN)
+        for seat in self._seats:
+            if seat.child is not None and not seat.child.line.is_over:
+                poll.register(seat.child.line, select.POLLIN)
+        poll.poll(max(0, min(moments) - now))
         with suppress(BlockingIOError):
             self._ear.recv(4096)
 
@@ -162,15 +165,16 @@ class Supervisor:
             # Asked first: what it said before its end is then surely there to hear.
             code = child.process.poll()
             if child.hear():
-                self._hello = child.hello
-                self._welcome(seat)
+                self._welcome(seat, child.hello)
             if code is not None:
                 self._let_go(seat, child, code)
         if os.getpid() == 1:
             reap_orphans({seat.child.pid for seat in self._seats if seat.child is not None})
 
-    def _welcome(self, seat: Seat) -> None:
+    def _welcome(self, seat: Seat, hello: Hello | None) -> None:
         self._ever_ready = True
+        if hello is not None:
+            self._ledger.learn(hello)
         self._say("ready", "a worker is ready", seat)
         ready = sum(one.child is not None and one.child.hello is not None for one in self._seats)
         if not self._told_ready and ready >= self._settings.processes:
@@ -184,24 +188,23 @@ class Supervisor:
             self._deaths[child.hello.worker_id] = death
         if child.farewell is not None:
             self.totals.update(child.farewell.counts)
-        in_order = code == 0 and child.farewell is not None
-        self._say("ended", "a worker has ended" if in_order else death.cause, seat)
+        self._say("ended", "a worker has ended" if child.ended_in_order(code) else death.cause, seat)
         child.close()
         seat.child = None
         self._decide(seat, child, code)
 
     def _decide(self, seat: Seat, child: Child, code: int) -> None:
         now = self._clock.monotonic_ms()
-        why = child.farewell.why if child.farewell is not None and code == 0 else ""
+        why = child.farewell.why if child.farewell is not None else ""
         if self._wishes or seat.given_up or why == "burst" or (self._settings.burst and why == "max_jobs"):
             return
         if child.leaving is None and why == "stopped":
             self._say("left", "it was stopped by hand and is not replaced", seat)
-        elif code > 0 and code != EXIT_OVERDUE and not self._ever_ready:
+        elif code >= 0 and not self._ever_ready:
             # It could not even begin, and has said why: its successors would not either.
-            self._code = code
+            self._code = code or CANNOT_BEGIN
             self._wishes += 1
-        elif child.leaving is not None or code in {0, EXIT_OVERDUE}:
+        elif child.ended_in_order(code):
             seat.refill(now)
         else:
             wait = seat.refill_later(now, lived_ms=now - child.started_at)
@@ -213,16 +216,18 @@ class Supervisor:
         if not self._deaths or self._clock.monotonic_ms() < self._settle_at:
             return
         try:
-            engine = self._opened()
+            engine = self._ledger.engine()
             if engine is None:
                 return
             taken = engine.expire(now=self._clock.now_ms(), causes=self._deaths)
         except LiteqError as error:
             self._settle_at = self._clock.monotonic_ms() + TRY_AGAIN_MS
+            self._ledger.doubt(self._clock.monotonic_ms())
             self._say("trouble", f"the jobs of a dead worker cannot be taken yet: {error}")
             return
         self._deaths.clear()
         for one in taken:
+            self.totals["dead"] += one.state is State.DEAD
             self._say_taken(one)
 
     def _look(self) -> None:
@@ -242,18 +247,18 @@ class Supervisor:
 
     def _judge(self, known: dict[int, Child], now: int) -> None:
         try:
-            engine = self._opened()
+            engine = self._ledger.engine()
             if engine is None or not known:
                 return
             well = self._judging.look(engine, known, now=now)
+            self._recycling.note(well)
             if self._scaling.most > self._scaling.fewest and not self._wishes:
                 self._scale(engine, [one for one in well if known[one.id].leaving is None], now)
-            if now >= self._reopen_at and any(one.beat is None for one in well):
-                # The folder of locks was removed under this process; where the workers' slates are, it cannot see.
-                self._reopen_at = now + REOPEN_EVERY_MS
-                self._engine = None
-                engine.close()
+            if any(one.beat is None for one in well) or not engine.intact():
+                # Where the workers' rows or slates are now, this engine cannot see.
+                self._ledger.doubt(now)
         except LiteqError as error:
+            self._ledger.doubt(now)
             self._say("trouble", f"the workers cannot be looked at: {error}")
 
     def _recycle(self, children: list[Child], now: int) -> None:
@@ -269,7 +274,9 @@ class Supervisor:
         wanted = sum(seat.is_wanted for seat in self._seats)
         for child, why in self._recycling.due(children, wanted=wanted, now=now):
             self._say_of("recycled", child, f"it is replaced: {why}")
-            child.ask_to_stop(why, grace_ms=self._settings.grace_ms)
+            # However long its jobs take: who would be given back for its length would never come to its end.
+            if why == NEW_CODE or not child.ask_to_drain(why):
+                child.ask_to_stop(why, grace_ms=self._settings.grace_ms)
 
     def _scale(self, engine: Engine, workers: list[WorkerRecord], now: int) -> None:
         """Start one more or spare one, once all that were started are ready."""
@@ -279,18 +286,13 @@ class Supervisor:
             if spare is not None and child is not None and child.hello and child.hello.worker_id == spare:
                 self._say("spared", "it has nothing to do", seat)
                 seat.give_up()
-                child.ask_to_stop("it has nothing to do", grace_ms=self._settings.grace_ms)
+                if not child.ask_to_drain("it has nothing to do"):
+                    child.ask_to_stop("it has nothing to do", grace_ms=self._settings.grace_ms)
         wanted = sum(seat.is_wanted for seat in self._seats)
         if wanted == len(workers) and self._scaling.more(engine, workers, now=self._clock.now_ms(), monotonic=now):
             seat = next(seat for seat in self._seats if not seat.is_wanted)
             self._say("growing", f"jobs wait and all {wanted} workers are busy: one more")
             seat.refill(now)
-
-    def _opened(self) -> Engine | None:
-        """Give the engine, opened once a worker has said on which file."""
-        if self._engine is None and self._hello is not None:
-            self._engine = self._open_engine(self._hello)
-        return self._engine
 
     def _obey(self) -> None:
         """Stop: the first wish lets running jobs finish, the second gives them back, the third kills."""
@@ -307,9 +309,10 @@ class Supervisor:
     def _stop(self, child: Child) -> None:
         if self._obeyed > 2:
             child.kill(DID_NOT_STOP)
-        elif self._obeyed == 2 or child.leaving is None:
-            grace_ms = self._settings.grace_ms if self._obeyed == 1 else 0
-            child.ask_to_stop("all are stopped", grace_ms=grace_ms)
+        elif self._obeyed == 2:
+            child.ask_to_give_back("all are stopped")
+        elif child.kill_at is None:
+            child.ask_to_stop("all are stopped", grace_ms=self._settings.grace_ms)
 
     @contextmanager
     def _signals(self) -> Generator[None]:

@@ -82,8 +82,8 @@ class Tender:
             self._told = True
             log.info("stopping: running jobs may finish; a second signal gives them back")
         self._limits.enforce()
-        if self._leash is not None and not self._desk.stopping and self._leash.is_cut():
-            self._leave_orphaned()
+        if self._leash is not None and not self._desk.stopping and (wish := self._leash.hear()) is not None:
+            self._leave(wish)
         if self._bench is not None:
             self._bench.mind()
         if self._is_due("beat", self._beat_every_ms):
@@ -125,9 +125,10 @@ class Tender:
                 if self._stop_coroutine is not None:
                     self._stop_coroutine(run)
 
-    def _leave_orphaned(self) -> None:
-        log.error("the supervisor is gone; running jobs may finish, then this worker ends")
-        self._desk.stopping = True
+    def _leave(self, wish: str) -> None:
+        if wish == "gone":
+            log.error("the supervisor is gone; running jobs may finish, then this worker ends")
+        self._desk.stopping = self._told = True
         if self._bench is not None:
             self._bench.end()
 

@@ -3,6 +3,7 @@
 import os
 from contextlib import AbstractContextManager
 
+from liteq.model.fleet import Death
 from liteq.store.sqlite.asking import Asking
 from liteq.store.sqlite.claiming import Claiming
 from liteq.store.sqlite.enqueueing import Enqueueing
@@ -38,6 +39,7 @@ class SqliteEngine(Enqueueing, Claiming, Reporting, Handling, Scheduling, Asking
         )
         self.lives: dict[int, LifeLock] = {}
         self.seen_dead: dict[int, int] = {}
+        self.condemned: dict[int, Death] = {}
         self.pruned_up_to = 0
 
     def transaction(self) -> AbstractContextManager[None]:
@@ -46,6 +48,10 @@ class SqliteEngine(Enqueueing, Claiming, Reporting, Handling, Scheduling, Asking
     def busy_here(self) -> bool:
         """Tell whether the calling thread is inside the engine, where nothing may interrupt it."""
         return self.file.inside.here()
+
+    def intact(self) -> bool:
+        """Tell whether the file is still where it was opened."""
+        return not self.file.moved()
 
     def close(self) -> None:
         for life in self.lives.values():

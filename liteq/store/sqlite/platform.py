@@ -7,6 +7,7 @@ import functools
 import os
 import re
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -134,6 +135,20 @@ def _process_start_by_ps(pid: int) -> int | None:
     if not began or state.startswith("Z"):
         return None
     return calendar.timegm(time.strptime(began.strip(), "%a %b %d %H:%M:%S %Y"))
+
+
+def end_process(pid: int, start: int) -> None:
+    """Kill a process, if it is still the one that began then. One of another user's is left alone."""
+    if pid > 1 and start and process_start(pid) == start:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def end_group(leader: int, start: int) -> None:
+    """Kill a process group, if its leader is still the one that began then. Another user's is left alone."""
+    if leader > 1 and start and process_start(leader) == start:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(leader, signal.SIGKILL)
 
 
 def pid_namespace() -> int:

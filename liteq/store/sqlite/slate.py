@@ -14,15 +14,17 @@ from liteq.store.sqlite.platform import boot_id, pid_namespace, process_start, s
 
 _CLOCK = SystemClock()
 
-_MAGIC, _VERSION = b"lqsl", 1
+_MAGIC, _VERSION = b"lqsl", 2
 _HEADER = struct.Struct("<4sIqqqq")  # magic, version, pid, beat, done, stopping
 _BEAT = struct.Struct("<qqq")
 _BEAT_AT = _HEADER.size - _BEAT.size
-_SLOT = struct.Struct("<qqqq")  # job_id (0: empty), attempt, started_at, deadline
+_SLOT = struct.Struct("<qqqqqq")  # job_id (0: empty), attempt, started_at, deadline, group, group_start
+_GROUP = struct.Struct("<qq")
+_GROUP_AT = _SLOT.size - _GROUP.size
 _FIRST_SLOT_AT = 64
 _EMPTY_SLOT = bytes(_SLOT.size)
-# One page is written at the start, so that later writes need no new block of a full disk.
-_FIRST_SIZE = 4_096
+# Written at the start, so that no later write of a usual worker needs a new block of a full disk.
+_FIRST_SIZE = 8_192
 _LONGEST_SLATE = 1 << 20
 
 
@@ -71,10 +73,15 @@ class LifeLock:
     def start(self, slot: int, job_id: int, attempt: int, started_at: int, deadline: int = 0) -> None:
         """Write down that a job begins; from now on a crash counts for it. ``deadline`` in monotonic ms."""
         try:
-            packed = _SLOT.pack(job_id, attempt, started_at, deadline)
+            packed = _SLOT.pack(job_id, attempt, started_at, deadline, 0, 0)
             os.pwrite(self._file.fd, packed, _FIRST_SLOT_AT + _SLOT.size * slot)
         except OSError as error:
             raise storage_error(error, self._path) from None
+
+    def command(self, slot: int, group: int) -> None:
+        """Write down that the slot's job runs a command, the leader of that process group."""
+        packed = _GROUP.pack(group, process_start(group) or 0)
+        self._write(packed, _FIRST_SLOT_AT + _SLOT.size * slot + _GROUP_AT)
 
     def clear(self, slot: int) -> None:
         """Write down that the slot's job is over."""

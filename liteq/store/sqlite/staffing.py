@@ -15,7 +15,7 @@ from liteq.store.sqlite import metering
 from liteq.store.sqlite.aftermath import after_end
 from liteq.store.sqlite.connection import Row
 from liteq.store.sqlite.file import JobFile
-from liteq.store.sqlite.platform import boot_id, pid_namespace, process_start
+from liteq.store.sqlite.platform import boot_id, end_group, end_process, pid_namespace, process_start
 from liteq.store.sqlite.reporting import cancel_as_asked
 from liteq.store.sqlite.slate import LifeLock, WorkerIdentity
 
@@ -23,7 +23,7 @@ AT_ONCE = 500
 LEFT_TO_SUPERVISOR_MS = 500
 """For so long others wait for a living supervisor to take a dead worker's jobs: it alone knows the cause."""
 
-UNSEEN = Death(cause="its worker died")
+UNSEEN = Death(cause="its worker died", unsure=True)
 
 
 class _Loss(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +47,8 @@ class Staffing:
     lives: dict[int, LifeLock]
     seen_dead: dict[int, int]
     """When each worker was first seen dead that is left to its supervisor."""
+    condemned: dict[int, Death]
+    """Why those were killed here whose own supervisor is gone."""
 
     def register_worker(self, card: WorkerCard, *, now: int) -> Slate:
         values = {
@@ -100,30 +102,54 @@ class Staffing:
             *who, lease_ms, supervisor_pid, supervisor_start = row
             identity = WorkerIdentity(*who)
             death = known.get(identity.worker_id)
+            if death is not None and death.pid not in {None, identity.pid}:
+                death = None
             if death is not None or self.file.sidecar.is_dead(identity):
                 if death is not None or not self._left_to_supervisor(identity, supervisor_pid, supervisor_start, now):
                     taken += self._bury(identity, death, now)
-            elif lease_ms is not None and supervisor_pid is None and monotonic is not None:
+            elif lease_ms is None or monotonic is None:
+                continue
+            elif supervisor_pid is None:
                 taken += self._take_from_hung(identity.worker_id, monotonic - lease_ms, lease_ms, now)
+            elif self._is_here(identity) and process_start(supervisor_pid) != supervisor_start:
+                self._end_hung_orphan(identity, monotonic - lease_ms, lease_ms)
         return taken
 
     def workers(self) -> list[WorkerRecord]:
         return [self._record(row) for row in self.file.read("workers")]
 
     def _left_to_supervisor(self, identity: WorkerIdentity, pid: int | None, start: int | None, now: int) -> bool:
-        if pid is None or identity.boot_id != boot_id() or identity.pid_namespace != pid_namespace():
-            return False
-        if process_start(pid) != start:
+        if pid is None or not self._is_here(identity) or process_start(pid) != start:
             return False
         first = self.seen_dead.setdefault(identity.worker_id, now)
         return 0 <= now - first < LEFT_TO_SUPERVISOR_MS
 
+    def _is_here(self, identity: WorkerIdentity) -> bool:
+        """Tell whether its pids mean the same processes to us."""
+        return identity.boot_id == boot_id() and identity.pid_namespace == pid_namespace()
+
     def _bury(self, identity: WorkerIdentity, death: Death | None, now: int) -> list[Expired]:
         worker_id = identity.worker_id
-        taken = self._take_all(worker_id, death or UNSEEN, now, strike=True)
+        if self._is_here(identity):
+            self._end_commands(worker_id)
+        condemned = self.condemned.pop(worker_id, None)
+        taken = self._take_all(worker_id, death or condemned or UNSEEN, now, strike=True)
         self.file.sidecar.forget(worker_id)
         self.seen_dead.pop(worker_id, None)
         return taken
+
+    def _end_commands(self, worker_id: int) -> None:
+        """End what a dead worker's commands go on with: the next attempt must not run beside the first."""
+        slate = self.file.sidecar.read_slate(worker_id)
+        for job in slate.started if slate else ():
+            end_group(job.group, job.group_start)
+
+    def _end_hung_orphan(self, identity: WorkerIdentity, latest: int, lease_ms: int) -> None:
+        """Kill a worker that hangs and whose supervisor can no longer do it; its jobs are taken when it is dead."""
+        slate = self.file.sidecar.read_slate(identity.worker_id)
+        if slate is not None and slate.beat < latest:
+            self.condemned[identity.worker_id] = _hung(lease_ms)
+            end_process(identity.pid, identity.pid_start)
 
     def _take_from_hung(self, worker_id: int, latest: int, lease_ms: int, now: int) -> list[Expired]:
         """Take the jobs of a worker that lives, but has not beaten since. Its row stays: it may go on one day."""
@@ -134,8 +160,7 @@ class Staffing:
 
         if not silent() or not self.file.read("running_of", {"worker_id": worker_id, "limit": 1}):
             return []
-        death = Death(cause=f"its worker hung: no beat for {lease_ms / 1000:g} s", outcome=Outcome.HUNG)
-        return self._take_all(worker_id, death, now, strike=False, still=silent)
+        return self._take_all(worker_id, _hung(lease_ms), now, strike=False, still=silent)
 
     def _take_all(
         self, worker_id: int, death: Death, now: int, *, strike: bool, still: Callable[[], bool] = lambda: True
@@ -149,7 +174,7 @@ class Staffing:
                 if not still():
                     return taken
                 connection = self.file.writer.connection
-                if death is UNSEEN and connection.rows("overdue_of", who):
+                if death.unsure and connection.rows("overdue_of", who):
                     # Whoever has a job past its time ends for that; what ran beside it is no suspect.
                     death = Death(cause="its worker ended for a job past its time", outcome=Outcome.RELEASED)
                 jobs = connection.rows("running_of", who | {"limit": AT_ONCE})
@@ -218,6 +243,10 @@ class Staffing:
             stopping=slate.stopping if slate else False,
             started=slate.started if slate else (),
         )
+
+
+def _hung(lease_ms: int) -> Death:
+    return Death(cause=f"its worker hung: no beat for {lease_ms / 1000:g} s", outcome=Outcome.HUNG)
 
 
 def _as_cancelled(expired: Expired) -> Expired:
