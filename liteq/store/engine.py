@@ -84,6 +84,24 @@ class Watch(Protocol):
     def close(self) -> None: ...
 
 
+class DeathWatch(Protocol):
+    """Waits for a worker to die. It may miss some: ``expire`` is to be called now and then as well."""
+
+    def wait(self, timeout_ms: int) -> bool:
+        """Return true once a worker may have died, or ``wake`` was called; else false."""
+        ...
+
+    def look_again_ms(self) -> int:
+        """Give how long after one ``expire`` the next is worth it, if nothing was heard meanwhile."""
+        ...
+
+    def wake(self) -> None:
+        """End the wait from another thread."""
+        ...
+
+    def close(self) -> None: ...
+
+
 class Engine(Protocol):
     """What keeps jobs. Every verb is its own commit, unless ``transaction`` is open in the calling thread."""
 
@@ -96,7 +114,7 @@ class Engine(Protocol):
         ...
 
     def intact(self) -> bool:
-        """Tell whether the file is still where it was opened; if not, what is written is lost, and claiming must stop."""
+        """Tell whether the file is still where it was opened; if not, nothing is written any more."""
         ...
 
     def close(self) -> None:
@@ -354,6 +372,10 @@ class Engine(Protocol):
         supervisor is dead is killed when its lease has run out, and taken from once that is done. Commands that a dead
         worker of this machine has left running are killed before its jobs are taken.
         """
+        ...
+
+    def watch_deaths(self) -> DeathWatch:
+        """Give a new watch on those workers that ``expire`` last found alive."""
         ...
 
     def workers(self) -> list[WorkerRecord]: ...

@@ -71,6 +71,7 @@ class Bench:
         """Run jobs in the calling thread until the bench ends."""
         while (claim := self._next(slot)) is not None:
             self._verdicts.append(self._runner.run(slot, claim, alarm))
+            self._runner.end(slot)
 
     def end(self) -> None:
         """Hand out nothing more; slots end with the job that they are at."""
@@ -86,7 +87,7 @@ class Bench:
             return
         if self._verdicts and now - self._reported_at > WAITED_TOO_LONG_MS:
             self._report()
-        if self._claimed and now - self._laid_at > WAITED_TOO_LONG_MS and len(self._runner.runs) >= self._slots:
+        if self._claimed and now - self._laid_at > WAITED_TOO_LONG_MS and self._runner.busy(self._slots) >= self._slots:
             self._give_back("it waited behind a long job")
 
     def close(self) -> None:
@@ -126,6 +127,8 @@ class Bench:
     def _fetch(self) -> None:
         try:
             found = self._exchange(0 if self._ended else self._room())
+            if not found and not self._ended:
+                self._rest()
         except (Busy, DiskFull) as error:
             log.warning("cannot write now, trying again: %s", error)
             self._pause_in_trouble()
@@ -136,14 +139,12 @@ class Bench:
             self.gave_up = True
             self.end()
             return
-        if not found and not self._ended:
-            self._rest()
 
     def _room(self) -> int:
         if self._laid:
             spent = self._desk.clock.monotonic_ms() - self._laid_at
             self._pace.note(self._laid, spent * self._slots / 1000)
-        return self._pace.batch(max(1, self._slots - len(self._runner.runs)))
+        return self._pace.batch(max(1, self._slots - self._runner.busy(self._slots)))
 
     def _exchange(self, limit: int) -> bool:
         claims = self._report(limit)

@@ -19,6 +19,8 @@ from liteq.worker.runner import Runner, not_started
 from liteq.worker.verdict import Extra, Leaving, TimeLimit, Verdict
 
 LARGEST_BATCH = 256
+LONGEST_REST_S = 2 * LONGEST_IDLE_MS / 1000
+"""Longer than the watch waits: woken from here, it would take that for a commit and look again and again."""
 
 log = logging.getLogger("liteq.worker")
 
@@ -159,7 +161,7 @@ class CoroutineSlots:
         if not waits or self._verdicts:
             await asyncio.sleep(0)
         else:
-            await asyncio.wait(waits, timeout=LONGEST_IDLE_MS / 1000, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, timeout=LONGEST_REST_S, return_when=asyncio.FIRST_COMPLETED)
         if heard is not None:
             if not heard.done():
                 # Called back for a finished coroutine; a call after its end would end the next wait at once.

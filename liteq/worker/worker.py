@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
@@ -34,6 +35,8 @@ from liteq.worker.verdict import Judge
 MAX_SLOTS = 1_000
 LOOK_EVERY_S = 0.1
 COROUTINES_LEAVE_S = 2.0
+COMMANDS_LEAVE_MS = 2_500
+COMMANDS_LOOK_S = 0.02
 SHORTEST_LEASE_MS = 1_000
 
 log = logging.getLogger("liteq.worker")
@@ -186,7 +189,7 @@ class Worker:
         if self._leash is not None:
             self._leash.hello(slate.worker_id)
         try:
-            self._serve(bench, coroutines)
+            self._serve(bench, runner, coroutines)
         finally:
             if scheduling is not None:
                 scheduling.stop()
@@ -213,6 +216,7 @@ class Worker:
             self._judge,
             kill_after_ms=self._settings.kill_after_ms,
             ask_parents=self._engine.parents,
+            must_leave=self._must_leave,
         )
 
     def _new_bench(self, desk: Desk, runner: Runner, watch: Watch) -> Bench:
@@ -257,7 +261,7 @@ class Worker:
             return "max_jobs"
         return "burst" if self._settings.burst and self._desk is not None and not self._desk.stopping else ""
 
-    def _serve(self, bench: Bench, coroutines: CoroutineSlots | None) -> None:
+    def _serve(self, bench: Bench, runner: Runner, coroutines: CoroutineSlots | None) -> None:
         threads = [
             threading.Thread(target=bench.serve, args=(slot,), name=f"liteq-slot-{slot}", daemon=True)
             for slot in range(1, self._settings.threads)
@@ -273,8 +277,15 @@ class Worker:
             for thread in threads:
                 while thread.is_alive() and not self._must_leave():
                     thread.join(LOOK_EVERY_S)
+            self._let_commands_end(runner)
             if coroutines is not None:
                 self._join_coroutines(coroutines)
+
+    def _let_commands_end(self, runner: Runner) -> None:
+        """Wait a little for the commands in other threads: a job that is given back must not go on."""
+        end = self._clock.monotonic_ms() + COMMANDS_LEAVE_MS
+        while runner.runs_commands() and self._clock.monotonic_ms() < end:
+            time.sleep(COMMANDS_LOOK_S)
 
     def _join_coroutines(self, coroutines: CoroutineSlots) -> None:
         if not self._settings.burst and self._desk is not None:
@@ -366,7 +377,7 @@ def _result(desk: Desk) -> WorkResult:
     return WorkResult(
         completed=counts["complete"],
         retried=counts["retry"],
-        dead=counts["dead_letter"],
+        dead=counts["dead_letter"] + counts["poison"],
         snoozed=counts["snooze"],
         released=counts["release"],
         aborted=counts["abort"],

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from liteq.model.fleet import Death
 from liteq.store.sqlite.asking import Asking
 from liteq.store.sqlite.claiming import Claiming
+from liteq.store.sqlite.deaths import Neighbours
 from liteq.store.sqlite.enqueueing import Enqueueing
 from liteq.store.sqlite.file import BUSY_TIMEOUT_MS, JobFile
 from liteq.store.sqlite.handling import Handling
@@ -40,6 +41,7 @@ class SqliteEngine(Enqueueing, Claiming, Reporting, Handling, Scheduling, Asking
         self.lives: dict[int, LifeLock] = {}
         self.seen_dead: dict[int, int] = {}
         self.condemned: dict[int, Death] = {}
+        self.neighbours = Neighbours()
         self.pruned_up_to = 0
 
     def transaction(self) -> AbstractContextManager[None]:

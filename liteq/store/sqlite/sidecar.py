@@ -14,7 +14,8 @@ from typing import NamedTuple
 from liteq.clock import SystemClock
 from liteq.errors import Busy, FileMoved, StorageError, UnsafePath
 from liteq.store.sqlite.descriptor import NOW_OR_NEVER, Descriptor, open_private
-from liteq.store.sqlite.platform import boot_id, pid_namespace, process_start, storage_error
+from liteq.store.sqlite.platform import boot_id, storage_error
+from liteq.store.sqlite.processes import pid_namespace, process_start
 from liteq.store.sqlite.slate import LifeLock, Slate, WorkerIdentity, slate_on
 from liteq.store.sqlite.turnstile import Turnstile
 

@@ -10,7 +10,8 @@ import msgspec
 from liteq.clock import SystemClock
 from liteq.model.fleet import StartedJob
 from liteq.store.sqlite.descriptor import Descriptor
-from liteq.store.sqlite.platform import boot_id, pid_namespace, process_start, storage_error
+from liteq.store.sqlite.platform import boot_id, storage_error
+from liteq.store.sqlite.processes import pid_namespace, process_start
 
 _CLOCK = SystemClock()
 
@@ -59,6 +60,11 @@ class LifeLock:
         self._path = path
         header = _HEADER.pack(_MAGIC, _VERSION, os.getpid(), _CLOCK.monotonic_ms(), 0, 0)
         self._write(header.ljust(_FIRST_SIZE, b"\0"), 0)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the lock is still this object's."""
+        return self._file.fd >= 0
 
     def identity(self) -> WorkerIdentity:
         """Give what others need to judge this worker's death."""

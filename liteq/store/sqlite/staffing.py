@@ -14,8 +14,10 @@ from liteq.store.engine import Slate
 from liteq.store.sqlite import metering
 from liteq.store.sqlite.aftermath import after_end
 from liteq.store.sqlite.connection import Row
+from liteq.store.sqlite.deaths import DeathWatch, Neighbours
 from liteq.store.sqlite.file import JobFile
-from liteq.store.sqlite.platform import boot_id, end_group, end_process, pid_namespace, process_start
+from liteq.store.sqlite.platform import boot_id
+from liteq.store.sqlite.processes import end_group, end_process, pid_namespace, process_start
 from liteq.store.sqlite.reporting import cancel_as_asked
 from liteq.store.sqlite.slate import LifeLock, WorkerIdentity
 
@@ -47,6 +49,8 @@ class Staffing:
     lives: dict[int, LifeLock]
     seen_dead: dict[int, int]
     """When each worker was first seen dead that is left to its supervisor."""
+    neighbours: Neighbours
+    """The living others, as they were when somebody last looked for the dead."""
     condemned: dict[int, Death]
     """Why those were killed here whose own supervisor is gone."""
 
@@ -98,22 +102,43 @@ class Staffing:
     ) -> list[Expired]:
         known = causes or {}
         taken: list[Expired] = []
-        for row in self.file.read("worker_identities"):
+        others = Neighbours()
+        rows = self.file.read("worker_identities")
+        for row in rows:
             *who, lease_ms, supervisor_pid, supervisor_start = row
             identity = WorkerIdentity(*who)
             death = known.get(identity.worker_id)
             if death is not None and death.pid not in {None, identity.pid}:
                 death = None
-            if death is not None or self.file.sidecar.is_dead(identity):
+            if death is not None or self._is_dead(identity):
                 if death is not None or not self._left_to_supervisor(identity, supervisor_pid, supervisor_start, now):
                     taken += self._bury(identity, death, now)
-            elif lease_ms is None or monotonic is None:
                 continue
-            elif supervisor_pid is None:
+            if identity.worker_id not in self.lives:
+                others = self._with(others, identity, supervisor_pid)
+            if lease_ms is None or monotonic is None:
+                continue
+            if supervisor_pid is None:
                 taken += self._take_from_hung(identity.worker_id, monotonic - lease_ms, lease_ms, now)
             elif self._is_here(identity) and process_start(supervisor_pid) != supervisor_start:
                 self._end_hung_orphan(identity, monotonic - lease_ms, lease_ms)
+        self.neighbours = others
+        listed = {row[0] for row in rows}
+        self.seen_dead = {worker_id: at for worker_id, at in self.seen_dead.items() if worker_id in listed}
         return taken
+
+    def watch_deaths(self) -> DeathWatch:
+        return DeathWatch(lambda: self.neighbours)
+
+    def _is_dead(self, identity: WorkerIdentity) -> bool:
+        life = self.lives.get(identity.worker_id)
+        return not (life is not None and life.is_held) and self.file.sidecar.is_dead(identity)
+
+    def _with(self, others: Neighbours, identity: WorkerIdentity, supervisor_pid: int | None) -> Neighbours:
+        processes, here = others.processes, self._is_here(identity)
+        if here and supervisor_pid is None and identity.pid != os.getpid():
+            processes = processes | {identity.pid: identity.pid_start}
+        return Neighbours(processes, others.count + 1, others.hidden or not here)
 
     def workers(self) -> list[WorkerRecord]:
         return [self._record(row) for row in self.file.read("workers")]
