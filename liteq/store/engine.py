@@ -87,8 +87,11 @@ class Watch(Protocol):
 class DeathWatch(Protocol):
     """Waits for a worker to die. It may miss some: ``expire`` is to be called now and then as well."""
 
-    def wait(self, timeout_ms: int) -> bool:
-        """Return true once a worker may have died, or ``wake`` was called; else false."""
+    def wait(self, timeout_ms: int, *, also: int | None = None) -> bool:
+        """Return true once a worker may have died or ``wake`` was called; else false.
+
+        ``also`` is a descriptor: when it can be read the wait ends too.
+        """
         ...
 
     def look_again_ms(self) -> int:

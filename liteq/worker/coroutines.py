@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -45,6 +46,8 @@ class CoroutineSlots:
         self._watch = watch
         self._tasks = tasks
         self._burst = burst
+        self.on_stir: Callable[[], None] | None = None
+        """Called when somebody has committed or a job is due."""
         self._free = deque(range(first, first + slots))
         self._verdicts: deque[Verdict] = deque()
         self._active: dict[asyncio.Task[None], Run] = {}
@@ -172,7 +175,11 @@ class CoroutineSlots:
             await asyncio.sleep(too_soon / 1000)
 
     def _listen(self) -> bool:
-        return self._watch.wait(self._desk.idle_ms(LONGEST_IDLE_MS))
+        longest = self._desk.idle_ms(LONGEST_IDLE_MS)
+        news = self._watch.wait(longest)
+        if self.on_stir is not None and (news or longest < LONGEST_IDLE_MS):
+            self.on_stir()
+        return news
 
     def _begin(self, claim: Claim) -> None:
         slot = self._free.popleft()

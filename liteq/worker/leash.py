@@ -51,6 +51,9 @@ class Leash:
         """Say what was done and why it ends."""
         self._say(Farewell(counts=counts, why=why))
 
+    def fileno(self) -> int:
+        return self._line.fileno()
+
     def hear(self) -> Literal["drain", "gone"] | None:
         """Tell whether the supervisor wants this worker to end once its jobs have, or is gone itself."""
         try:

@@ -14,7 +14,9 @@ from liteq.worker.pulse import Pulse
 from liteq.worker.runner import Runner
 
 BUSY_TURN_MS = 50
-IDLE_TURN_MS = 250
+IDLE_TURN_MS = 1_000
+AWAKE_MS = 250
+"""For so long after something stirred the turns are short: a job may begin at any moment."""
 LOOK_AROUND_EVERY_MS = 1_000
 FROZEN_MS = 2_000
 """After so long a pause this process was stopped itself, and knows nothing about others until they have beaten."""
@@ -50,6 +52,7 @@ class Tender:
         self._pulse = Pulse(desk, lease_ms=lease_ms)
         self._looked_around_at = desk.clock.monotonic_ms()
         self._turned_at = self._looked_around_at
+        self._awake_until = 0
         self._deaths = desk.engine.watch_deaths()
         self._runner = runner
         self._bench = bench
@@ -75,7 +78,7 @@ class Tender:
     def _run(self) -> None:
         while True:
             try:
-                if self._deaths.wait(BUSY_TURN_MS if self._runner.runs else IDLE_TURN_MS):
+                if self._rest():
                     self._due.pop("dead", None)
                 if self._over:
                     return
@@ -87,6 +90,20 @@ class Tender:
                 # This thread also beats and takes from the dead: it must outlive whatever one step meets.
                 log.exception("upkeep failed; the jobs go on")
                 time.sleep(IDLE_TURN_MS / 1000)
+
+    def stir(self) -> None:
+        """Somebody has committed, or a job is about to begin: look up. May be called often, by any thread."""
+        now = self._desk.clock.monotonic_ms()
+        if now >= self._awake_until:
+            self._awake_until = now + AWAKE_MS
+            self._deaths.wake()
+
+    def _rest(self) -> bool:
+        """Wait for the next turn; tell whether somebody may have died."""
+        awake = self._runner.runs or self._desk.clock.monotonic_ms() < self._awake_until
+        # Once it was heard, a line that has ended could be read for ever.
+        line = None if self._leash is None or self._desk.stopping else self._leash.fileno()
+        return self._deaths.wait(BUSY_TURN_MS if awake else IDLE_TURN_MS, also=line)
 
     def _turn(self) -> None:
         if self._desk.stopping and not self._told:

@@ -6,7 +6,7 @@ import msgspec
 
 from liteq.store.sqlite.processes import ProcessWatch
 
-LOOK_EVERY_MS = 500
+LOOK_EVERY_MS = 1_000
 HALF_BLIND_MS = 250
 """How often to look where not every death would be told."""
 LONGEST_MS = 10_000
@@ -32,9 +32,9 @@ class DeathWatch:
         self._neighbours = neighbours
         self._watch = ProcessWatch()
 
-    def wait(self, timeout_ms: int) -> bool:
+    def wait(self, timeout_ms: int, *, also: int | None = None) -> bool:
         self._watch.follow(self._neighbours().processes)
-        return self._watch.wait(timeout_ms)
+        return self._watch.wait(timeout_ms, also=also)
 
     def look_again_ms(self) -> int:
         neighbours = self._neighbours()

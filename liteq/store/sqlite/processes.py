@@ -102,6 +102,7 @@ class ProcessWatch:
         self._poll = select.poll()
         self._poll.register(self._waker.inner, select.POLLIN)
         self._fds: dict[tuple[int, int], int] = {}
+        self._also: int | None = None
         self._closed = False
 
     def follow(self, wanted: Mapping[int, int]) -> None:
@@ -114,13 +115,14 @@ class ProcessWatch:
         unseen = [one for one in processes - set(self._fds) if not self._add(one)]
         self.sees_all = not unseen
 
-    def wait(self, timeout_ms: int) -> bool:
-        """Give True once one has ended or ``wake`` was called, False after the time."""
+    def wait(self, timeout_ms: int, *, also: int | None = None) -> bool:
+        """Give True once one has ended or ``wake`` was called, False after the time or when ``also`` can be read."""
+        self._listen_to(also)
         ready = {fd for fd, _ in self._poll.poll(min(max(timeout_ms, 0), _LONGEST_POLL_MS))}
         for one in [one for one, fd in self._fds.items() if fd in ready]:
             self._drop(one)
         self._waker.drain()
-        return bool(ready)
+        return bool(ready - {also})
 
     def wake(self) -> None:
         """End the present wait, or else the next one. Safe from any thread."""
@@ -135,6 +137,14 @@ class ProcessWatch:
             self._drop(one)
         self._poll.unregister(self._waker.inner)
         self._waker.close()
+
+    def _listen_to(self, also: int | None) -> None:
+        if also != self._also:
+            if self._also is not None:
+                self._poll.unregister(self._also)
+            if also is not None:
+                self._poll.register(also, select.POLLIN)
+            self._also = also
 
     def _add(self, process: tuple[int, int]) -> bool:
         pid, start = process

@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -40,6 +40,23 @@ class _Loss(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def charge(self) -> bool:
         return self.outcome in {Outcome.CRASHED, Outcome.HUNG}
+
+
+class _Listed(msgspec.Struct, frozen=True):
+    """A worker's row, as far as its death is judged by it."""
+
+    identity: WorkerIdentity
+    lease_ms: int | None
+    supervisor_pid: int | None
+    supervisor_start: int | None
+
+    @staticmethod
+    def of(row: Row) -> "_Listed":
+        *who, lease_ms, supervisor_pid, supervisor_start = row
+        return _Listed(WorkerIdentity(*who), lease_ms, supervisor_pid, supervisor_start)
+
+    def supervisor_lives(self) -> bool:
+        return self.supervisor_pid is not None and process_start(self.supervisor_pid) == self.supervisor_start
 
 
 class Staffing:
@@ -102,29 +119,22 @@ class Staffing:
     ) -> list[Expired]:
         known = causes or {}
         taken: list[Expired] = []
-        others = Neighbours()
+        living: list[_Listed] = []
         rows = self.file.read("worker_identities")
         for row in rows:
-            *who, lease_ms, supervisor_pid, supervisor_start = row
-            identity = WorkerIdentity(*who)
-            death = known.get(identity.worker_id)
-            if death is not None and death.pid not in {None, identity.pid}:
+            worker = _Listed.of(row)
+            death = known.get(worker.identity.worker_id)
+            if death is not None and death.pid not in {None, worker.identity.pid}:
                 death = None
-            if death is not None or self._is_dead(identity):
-                if death is not None or not self._left_to_supervisor(identity, supervisor_pid, supervisor_start, now):
-                    taken += self._bury(identity, death, now)
-                continue
-            if identity.worker_id not in self.lives:
-                others = self._with(others, identity, supervisor_pid)
-            if lease_ms is None or monotonic is None:
-                continue
-            if supervisor_pid is None:
-                taken += self._take_from_hung(identity.worker_id, monotonic - lease_ms, lease_ms, now)
-            elif self._is_here(identity) and process_start(supervisor_pid) != supervisor_start:
-                self._end_hung_orphan(identity, monotonic - lease_ms, lease_ms)
-        self.neighbours = others
-        listed = {row[0] for row in rows}
-        self.seen_dead = {worker_id: at for worker_id, at in self.seen_dead.items() if worker_id in listed}
+            if death is None and not self._is_dead(worker.identity):
+                living.append(worker)
+            elif death is not None or not self._left_to_supervisor(worker, now):
+                taken += self._bury(worker.identity, death, now)
+        if monotonic is not None:
+            for worker in living:
+                taken += self._judge_living(worker, monotonic, now)
+        self.neighbours = self._seen(living)
+        self.seen_dead = {one: at for one, at in self.seen_dead.items() if any(row[0] == one for row in rows)}
         return taken
 
     def watch_deaths(self) -> DeathWatch:
@@ -134,19 +144,31 @@ class Staffing:
         life = self.lives.get(identity.worker_id)
         return not (life is not None and life.is_held) and self.file.sidecar.is_dead(identity)
 
-    def _with(self, others: Neighbours, identity: WorkerIdentity, supervisor_pid: int | None) -> Neighbours:
-        processes, here = others.processes, self._is_here(identity)
-        if here and supervisor_pid is None and identity.pid != os.getpid():
-            processes = processes | {identity.pid: identity.pid_start}
-        return Neighbours(processes, others.count + 1, others.hidden or not here)
+    def _seen(self, living: Sequence[_Listed]) -> Neighbours:
+        others = [one for one in living if one.identity.worker_id not in self.lives]
+        here = [one for one in others if self._is_here(one.identity)]
+        # Those with a supervisor are left to it.
+        alone = [one.identity for one in here if one.supervisor_pid is None and one.identity.pid != os.getpid()]
+        return Neighbours({one.pid: one.pid_start for one in alone}, len(others), len(here) < len(others))
+
+    def _judge_living(self, worker: _Listed, monotonic: int, now: int) -> list[Expired]:
+        """Take the jobs of one that has a lease which ran out, and nobody else to judge it."""
+        if worker.lease_ms is None:
+            return []
+        latest = monotonic - worker.lease_ms
+        if worker.supervisor_pid is None:
+            return self._take_from_hung(worker.identity.worker_id, latest, worker.lease_ms, now)
+        if self._is_here(worker.identity) and not worker.supervisor_lives():
+            self._end_hung_orphan(worker.identity, latest, worker.lease_ms)
+        return []
 
     def workers(self) -> list[WorkerRecord]:
         return [self._record(row) for row in self.file.read("workers")]
 
-    def _left_to_supervisor(self, identity: WorkerIdentity, pid: int | None, start: int | None, now: int) -> bool:
-        if pid is None or not self._is_here(identity) or process_start(pid) != start:
+    def _left_to_supervisor(self, worker: _Listed, now: int) -> bool:
+        if worker.supervisor_pid is None or not self._is_here(worker.identity) or not worker.supervisor_lives():
             return False
-        first = self.seen_dead.setdefault(identity.worker_id, now)
+        first = self.seen_dead.setdefault(worker.identity.worker_id, now)
         return 0 <= now - first < LEFT_TO_SUPERVISOR_MS
 
     def _is_here(self, identity: WorkerIdentity) -> bool:
