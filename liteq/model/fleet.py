@@ -9,7 +9,8 @@ class WorkerCard(msgspec.Struct, frozen=True, kw_only=True):
     """How a worker introduces itself: what it is called and what it can run. None for ``queues`` means all.
 
     ``lease_ms``: without a beat for so long it counts as hung. ``supervisor_pid`` is the process that judges it then,
-    by killing it; without one, others take its jobs while it may still live.
+    by killing it; without one, others take its jobs while it may still live. ``hears_stop``: SIGTERM ends it in order,
+    and not a program of somebody's that it is a part of.
     """
 
     name: str
@@ -18,6 +19,7 @@ class WorkerCard(msgspec.Struct, frozen=True, kw_only=True):
     slots: int
     lease_ms: int | None = None
     supervisor_pid: int | None = None
+    hears_stop: bool = False
 
 
 class StartedJob(msgspec.Struct, frozen=True):
@@ -73,6 +75,7 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Whether its pid means that process here too: same boot, same namespace of pids."""
     done: int = 0
     stopping: bool = False
+    hears_stop: bool = False
     started: tuple[StartedJob, ...] = ()
 
     def silent_for(self, monotonic: int) -> int | None:

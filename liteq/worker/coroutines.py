@@ -13,14 +13,15 @@ from liteq.job import Run, running
 from liteq.model.job import Claim
 from liteq.store.engine import Watch
 from liteq.task import Definition
-from liteq.worker.bench import LONGEST_IDLE_MS, LOOK_PAUSE_MS, TROUBLE_PAUSE_MS, drain
+from liteq.worker.bench import LOOK_PAUSE_MS, TROUBLE_PAUSE_MS, drain
 from liteq.worker.desk import Desk
 from liteq.worker.records import kept
 from liteq.worker.runner import Runner, not_started
 from liteq.worker.verdict import Extra, Leaving, TimeLimit, Verdict
 
 LARGEST_BATCH = 256
-LONGEST_REST_S = 2 * LONGEST_IDLE_MS / 1000
+LONGEST_LISTEN_MS = 2_000
+LONGEST_REST_S = 2 * LONGEST_LISTEN_MS / 1000
 """Longer than the watch waits: woken from here, it would take that for a commit and look again and again."""
 
 log = logging.getLogger("liteq.worker")
@@ -175,9 +176,9 @@ class CoroutineSlots:
             await asyncio.sleep(too_soon / 1000)
 
     def _listen(self) -> bool:
-        longest = self._desk.idle_ms(LONGEST_IDLE_MS)
+        longest = self._desk.idle_ms(LONGEST_LISTEN_MS)
         news = self._watch.wait(longest)
-        if self.on_stir is not None and (news or longest < LONGEST_IDLE_MS):
+        if self.on_stir is not None and (news or longest < LONGEST_LISTEN_MS):
             self.on_stir()
         return news
 

@@ -30,7 +30,7 @@ from liteq.worker.ledger import Ledger
 from liteq.worker.machine import Notifier, reap_orphans
 from liteq.worker.recycling import NEW_CODE, Recycling
 from liteq.worker.reloading import SourceWatch
-from liteq.worker.scaling import Scaling
+from liteq.worker.scaling import SPARE_AFTER_MS, Scaling
 from liteq.worker.seat import Seat
 
 LOOK_EVERY_MS = 500
@@ -42,12 +42,13 @@ DID_NOT_STOP = Death(cause="its worker was killed, for it did not stop when aske
 class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How many processes, what they get to stop in, and when one is replaced. Sizes in bytes.
 
-    With ``most_processes`` there are between ``processes`` and so many, as the backlog wants. ``reload_on`` is a folder
-    whose changed source files replace all workers.
+    With ``most_processes`` there are between ``processes`` and so many, as the backlog wants; one that has been
+    idle for ``spare_after_ms`` is ended. ``reload_on`` is a folder whose changed source files replace all workers.
     """
 
     processes: int = 1
     most_processes: int | None = None
+    spare_after_ms: int = SPARE_AFTER_MS
     reload_on: Path | None = None
     burst: bool = False
     grace_ms: int = 30_000
@@ -86,8 +87,14 @@ class Supervisor:
         self._clock = clock
         self._settings = settings
         self._tell = tell
+        self._deaf: OSError | None = None
+        """Why nothing can be told any more."""
         self._ledger = Ledger(open_engine)
-        self._scaling = Scaling(fewest=settings.processes, most=settings.most_processes or settings.processes)
+        self._scaling = Scaling(
+            fewest=settings.processes,
+            most=settings.most_processes or settings.processes,
+            spare_after_ms=settings.spare_after_ms,
+        )
         self._seats = [
             Seat(number, start_at=0 if number <= self._scaling.fewest else None)
             for number in range(1, self._scaling.most + 1)
@@ -120,7 +127,18 @@ class Supervisor:
                     self._look()
         finally:
             self._ledger.close()
+        if self._deaf is not None:
+            raise self._deaf
         return self._code
+
+    def _announce(self, event: Event) -> None:
+        if self._deaf is None:
+            try:
+                self._tell(event)
+            except OSError as error:
+                # Whoever reads is gone. The workers are not left to themselves: all is stopped in order first.
+                self._deaf = error
+                self._wishes += 1
 
     def _fill(self) -> None:
         now = self._clock.monotonic_ms()
@@ -348,11 +366,11 @@ class Supervisor:
 
     def _say_taken(self, taken: Expired) -> None:
         words = f"job {taken.job_id} is {taken.state.word}: {taken.cause}"
-        self._tell(Event(at=self._clock.now_ms(), event="taken", words=words, job_id=taken.job_id))
+        self._announce(Event(at=self._clock.now_ms(), event="taken", words=words, job_id=taken.job_id))
 
     def _say(self, event: str, words: str, seat: Seat | None = None) -> None:
         child = None if seat is None else seat.child
-        self._tell(
+        self._announce(
             Event(
                 at=self._clock.now_ms(),
                 event=event,

@@ -14,12 +14,13 @@ from liteq.worker.pulse import Pulse
 from liteq.worker.runner import Runner
 
 BUSY_TURN_MS = 50
-IDLE_TURN_MS = 1_000
+IDLE_TURN_MS = 2_000
 AWAKE_MS = 250
 """For so long after something stirred the turns are short: a job may begin at any moment."""
 LOOK_AROUND_EVERY_MS = 1_000
-FROZEN_MS = 2_000
-"""After so long a pause this process was stopped itself, and knows nothing about others until they have beaten."""
+FROZEN_MS = 500
+"""Woken so much too late, this process was stopped itself, and knows nothing about others until they have beaten."""
+PATIENCE_MS = 2_000
 LOOK_FOR_CANCELS_MS = 250
 TEND_EVERY_MS = 5_000
 PRUNE_EVERY_MS = 5_000
@@ -51,7 +52,7 @@ class Tender:
         self._leash = leash
         self._pulse = Pulse(desk, lease_ms=lease_ms)
         self._looked_around_at = desk.clock.monotonic_ms()
-        self._turned_at = self._looked_around_at
+        self._patient_until = 0
         self._awake_until = 0
         self._deaths = desk.engine.watch_deaths()
         self._runner = runner
@@ -103,7 +104,13 @@ class Tender:
         awake = self._runner.runs or self._desk.clock.monotonic_ms() < self._awake_until
         # Once it was heard, a line that has ended could be read for ever.
         line = None if self._leash is None or self._desk.stopping else self._leash.fileno()
-        return self._deaths.wait(BUSY_TURN_MS if awake else IDLE_TURN_MS, also=line)
+        timeout_ms = BUSY_TURN_MS if awake else min(IDLE_TURN_MS, self._deaths.look_again_ms())
+        end = self._desk.clock.monotonic_ms() + timeout_ms
+        died = self._deaths.wait(timeout_ms, also=line)
+        now = self._desk.clock.monotonic_ms()
+        if now - end > FROZEN_MS:
+            self._patient_until = now + PATIENCE_MS
+        return died
 
     def _turn(self) -> None:
         if self._desk.stopping and not self._told:
@@ -183,9 +190,8 @@ class Tender:
 
     def _take_from_dead(self) -> None:
         monotonic = self._desk.clock.monotonic_ms()
-        frozen = monotonic - self._turned_at > FROZEN_MS
-        self._turned_at = monotonic
-        for taken in self._desk.engine.expire(now=self._desk.clock.now_ms(), monotonic=None if frozen else monotonic):
+        judging = None if monotonic < self._patient_until else monotonic
+        for taken in self._desk.engine.expire(now=self._desk.clock.now_ms(), monotonic=judging):
             self._desk.note_poison(taken)
             facts = {"job_id": taken.job_id, "attempt": taken.attempt, "charged": taken.charged}
             log.warning("took job %d from a dead worker: %s", taken.job_id, taken.cause, extra=facts)

@@ -94,6 +94,8 @@ class Worker:
     ) -> None:
         if not 1 <= settings.threads <= MAX_SLOTS or not 1 <= settings.coroutines <= MAX_SLOTS:
             raise InvalidOption(f"threads and coroutines must be from 1 to {MAX_SLOTS}")
+        if settings.max_jobs is not None and settings.max_jobs < 1:
+            raise InvalidOption(f"max_jobs must be at least 1, not {settings.max_jobs}")
         self._engine = engine
         self._tasks = tasks
         self._clock = clock
@@ -347,6 +349,7 @@ class Worker:
             slots=self._settings.threads,
             lease_ms=self._settings.lease_ms,
             supervisor_pid=None if self._leash is None else self._leash.supervisor_pid,
+            hears_stop=self._alarm.possible,
         )
 
     @contextmanager
@@ -354,9 +357,11 @@ class Worker:
         if not self._alarm.possible:
             yield
             return
-        before: dict[signal.Signals, Any] = {
-            number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            # The terminal is gone, which by default would kill, and charge what runs with a crash.
+            numbers.append(signal.SIGHUP)
+        before: dict[signal.Signals, Any] = {number: signal.signal(number, self._on_signal) for number in numbers}
         try:
             yield
         finally:

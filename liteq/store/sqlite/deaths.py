@@ -6,7 +6,9 @@ import msgspec
 
 from liteq.store.sqlite.processes import ProcessWatch
 
-LOOK_EVERY_MS = 1_000
+LOOK_EVERY_MS = 2_000
+LEASED_MS = 1_000
+"""How often to look where somebody alive may have to be judged by its beats."""
 HALF_BLIND_MS = 250
 """How often to look where not every death would be told."""
 LONGEST_MS = 10_000
@@ -15,14 +17,15 @@ PROBES_A_MS = 2
 
 
 class Neighbours(msgspec.Struct, frozen=True):
-    """The living others as they were last seen: whose end can be waited for (pid and start), and how many there are.
+    """The living others as they were last seen: whose end is to be waited for (pid and start), and how many there are.
 
-    ``hidden``: at least one lives where its pid means nothing here.
+    ``hidden``: at least one lives where its pid means nothing here. ``leased``: one has a lease, and no supervisor.
     """
 
     processes: dict[int, int] = {}
     count: int = 0
     hidden: bool = False
+    leased: bool = False
 
 
 class DeathWatch:
@@ -38,9 +41,10 @@ class DeathWatch:
 
     def look_again_ms(self) -> int:
         neighbours = self._neighbours()
-        sure = self._watch.sees_all and not neighbours.hidden
-        crowded = PROBES_A_MS * neighbours.count**2
-        return max(LOOK_EVERY_MS if sure else HALF_BLIND_MS, min(crowded, LONGEST_MS))
+        crowded = min(PROBES_A_MS * neighbours.count**2, LONGEST_MS)
+        if neighbours.hidden or not self._watch.sees_all:
+            return max(HALF_BLIND_MS, crowded)
+        return max(LEASED_MS if neighbours.leased else LOOK_EVERY_MS, crowded)
 
     def wake(self) -> None:
         self._watch.wake()

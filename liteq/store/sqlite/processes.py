@@ -1,6 +1,7 @@
 """What the operating system knows about processes: who they are, when one ends, and how to end one. Knows no jobs."""
 
 import calendar
+import functools
 import os
 import select
 import signal
@@ -70,6 +71,12 @@ def end_group(leader: int, start: int) -> None:
 
 def pid_namespace() -> int:
     """Give the number of the namespace in which this process's pids mean something, 0 if there is but one."""
+    return _pid_namespace_of(os.getpid())
+
+
+@functools.cache
+def _pid_namespace_of(_pid: int) -> int:
+    # By the pid, for a forked child may be born into another one.
     try:
         return Path("/proc/self/ns/pid").stat().st_ino
     except OSError:

@@ -83,7 +83,7 @@ class Sidecar:
         """Give whether others still stand in this very line."""
         return self._opened is not None and self._opened.turnstile.intact()
 
-    def hold_life(self, worker_id: int) -> LifeLock:
+    def hold_life(self, worker_id: int, *, hears_stop: bool = False) -> LifeLock:
         """Take the lock that proves a new worker alive. ``Busy`` when a living one has that id."""
         path = self.folder / f"worker-{worker_id}"
         file = self._create(path)
@@ -91,7 +91,7 @@ class Sidecar:
             undo.callback(file.close)
             if not file.lock(NOW_OR_NEVER):
                 raise Busy(f"another process locked {str(path)!r}")
-            life = LifeLock(worker_id, file, path)
+            life = LifeLock(worker_id, file, path, hears_stop=hears_stop)
             undo.pop_all()
         return life
 

@@ -16,7 +16,7 @@ from liteq.store.sqlite.processes import pid_namespace, process_start
 _CLOCK = SystemClock()
 
 _MAGIC, _VERSION = b"lqsl", 2
-_HEADER = struct.Struct("<4sIqqqq")  # magic, version, pid, beat, done, stopping
+_HEADER = struct.Struct("<4sIqqqqq")  # magic, version, pid, hears_stop, beat, done, stopping
 _BEAT = struct.Struct("<qqq")
 _BEAT_AT = _HEADER.size - _BEAT.size
 _SLOT = struct.Struct("<qqqqqq")  # job_id (0: empty), attempt, started_at, deadline, group, group_start
@@ -37,6 +37,7 @@ class Slate(msgspec.Struct, frozen=True):
     started: tuple[StartedJob, ...]
     done: int = 0
     stopping: bool = False
+    hears_stop: bool = False
 
 
 class WorkerIdentity(msgspec.Struct, frozen=True):
@@ -53,12 +54,12 @@ class WorkerIdentity(msgspec.Struct, frozen=True):
 class LifeLock:
     """A worker's lock for life, on the file that is also its slate. A write is one ``pwrite``, no commit."""
 
-    def __init__(self, worker_id: int, file: Descriptor, path: Path) -> None:
+    def __init__(self, worker_id: int, file: Descriptor, path: Path, *, hears_stop: bool) -> None:
         self.worker_id = worker_id
         self.ino = file.ino
         self._file = file
         self._path = path
-        header = _HEADER.pack(_MAGIC, _VERSION, os.getpid(), _CLOCK.monotonic_ms(), 0, 0)
+        header = _HEADER.pack(_MAGIC, _VERSION, os.getpid(), hears_stop, _CLOCK.monotonic_ms(), 0, 0)
         self._write(header.ljust(_FIRST_SIZE, b"\0"), 0)
 
     @property
@@ -134,10 +135,10 @@ def _stable_content(fd: int) -> bytes:
 def _slate_in(content: bytes) -> Slate | None:
     if len(content) < _FIRST_SLOT_AT or not content.startswith(_MAGIC):
         return None
-    _, version, pid, beat, done, stopping = _HEADER.unpack_from(content)
+    _, version, pid, hears_stop, beat, done, stopping = _HEADER.unpack_from(content)
     if version != _VERSION:
         return None
     whole = (len(content) - _FIRST_SLOT_AT) // _SLOT.size * _SLOT.size
     slots = _SLOT.iter_unpack(content[_FIRST_SLOT_AT : _FIRST_SLOT_AT + whole])
     started = (StartedJob(*slot) for slot in slots if slot[0] > 0)
-    return Slate(pid, beat, tuple(started), done, bool(stopping))
+    return Slate(pid, beat, tuple(started), done, bool(stopping), bool(hears_stop))

@@ -55,6 +55,12 @@ class _Listed(msgspec.Struct, frozen=True):
         *who, lease_ms, supervisor_pid, supervisor_start = row
         return _Listed(WorkerIdentity(*who), lease_ms, supervisor_pid, supervisor_start)
 
+    def watched(self) -> tuple[int, int]:
+        """Give the process whose end others must hear of, by its pid and start."""
+        if self.supervisor_pid is not None and self.supervisor_start is not None and self.supervisor_lives():
+            return self.supervisor_pid, self.supervisor_start
+        return self.identity.pid, self.identity.pid_start
+
     def supervisor_lives(self) -> bool:
         return self.supervisor_pid is not None and process_start(self.supervisor_pid) == self.supervisor_start
 
@@ -91,7 +97,7 @@ class Staffing:
             with self.file.writer.transaction():
                 worker_id = connection.rows("register_worker", values)[0][0]
                 # The lock is held before anybody can see the row: there is no moment in which the newborn looks dead.
-                life = self.file.sidecar.hold_life(worker_id)
+                life = self.file.sidecar.hold_life(worker_id, hears_stop=card.hears_stop)
                 identity = life.identity()
                 facts = {"worker_id": worker_id, "life_ino": identity.life_ino, "pid_start": identity.pid_start}
                 connection.rows("identify_worker", facts)
@@ -147,13 +153,14 @@ class Staffing:
     def _seen(self, living: Sequence[_Listed]) -> Neighbours:
         others = [one for one in living if one.identity.worker_id not in self.lives]
         here = [one for one in others if self._is_here(one.identity)]
-        # Those with a supervisor are left to it.
-        alone = [one.identity for one in here if one.supervisor_pid is None and one.identity.pid != os.getpid()]
-        return Neighbours({one.pid: one.pid_start for one in alone}, len(others), len(here) < len(others))
+        # With a supervisor, a worker is left to it: then it is the supervisor's own death that others must hear of.
+        watched = dict(one.watched() for one in here if one.identity.pid != os.getpid())
+        leased = any(one.lease_ms is not None and one.supervisor_pid is None for one in others)
+        return Neighbours(watched, len(others), hidden=len(here) < len(others), leased=leased)
 
     def _judge_living(self, worker: _Listed, monotonic: int, now: int) -> list[Expired]:
         """Take the jobs of one that has a lease which ran out, and nobody else to judge it."""
-        if worker.lease_ms is None:
+        if worker.lease_ms is None or (worker.supervisor_pid is not None and worker.identity.worker_id in self.lives):
             return []
         latest = monotonic - worker.lease_ms
         if worker.supervisor_pid is None:
@@ -288,6 +295,7 @@ class Staffing:
             here=identity.boot_id == boot_id() and identity.pid_namespace == pid_namespace(),
             done=slate.done if slate else 0,
             stopping=slate.stopping if slate else False,
+            hears_stop=slate.hears_stop if slate else False,
             started=slate.started if slate else (),
         )
 
