@@ -71,9 +71,13 @@ class Bench:
 
     def serve(self, slot: int, alarm: Alarm | None = None) -> None:
         """Run jobs in the calling thread until the bench ends."""
-        while (claim := self._next(slot)) is not None:
-            self._verdicts.append(self._runner.run(slot, claim, alarm))
-            self._runner.end(slot)
+        try:
+            while (claim := self._next(slot)) is not None:
+                self._verdicts.append(self._runner.run(slot, claim, alarm))
+                self._runner.end(slot)
+        except LiteqError as error:
+            # One slot less would never be seen: the worker ends, and whoever supervises it starts another.
+            self._fail(error)
 
     def end(self) -> None:
         """Hand out nothing more; slots end with the job that they are at."""
@@ -136,11 +140,13 @@ class Bench:
             self._pause_in_trouble()
             return
         except LiteqError as error:
-            log.exception("this worker cannot go on")
-            self.error = error
-            self.gave_up = True
-            self.end()
-            return
+            self._fail(error)
+
+    def _fail(self, error: LiteqError) -> None:
+        log.error("this worker cannot go on", exc_info=error)
+        self.error = error
+        self.gave_up = True
+        self.end()
 
     def _room(self) -> int:
         if self._laid:

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from liteq.errors import Busy, DiskFull, LiteqError
@@ -41,7 +42,7 @@ class CoroutineSlots:
         slots: int,
         burst: bool,
     ) -> None:
-        self.error: LiteqError | None = None
+        self.error: Exception | None = None
         self._desk = desk
         self._runner = runner
         self._watch = watch
@@ -95,6 +96,8 @@ class CoroutineSlots:
     def _run(self) -> None:
         try:
             asyncio.run(self._main())
+        except Exception as error:  # noqa: BLE001  logged there, and raised where the worker is joined
+            self._fail(error)
         finally:
             self._watch.close()
 
@@ -105,8 +108,26 @@ class CoroutineSlots:
             ThreadPoolExecutor(max_workers=1, thread_name_prefix="liteq-desk") as clerk,
             ThreadPoolExecutor(max_workers=1, thread_name_prefix="liteq-watch") as watcher,
         ):
-            while await self._turn(clerk, watcher):
+            while await self._try_turn(clerk, watcher):
                 pass
+
+    async def _try_turn(self, clerk: ThreadPoolExecutor, watcher: ThreadPoolExecutor) -> bool:
+        try:
+            return await self._turn(clerk, watcher)
+        except (Busy, DiskFull) as error:
+            log.warning("cannot write now, trying again: %s", error)
+            await asyncio.sleep(TROUBLE_PAUSE_MS / 1000)
+            return True
+        except LiteqError as error:
+            self._fail(error)
+            self._cancel_all()
+            return False
+
+    def _fail(self, error: Exception) -> None:
+        """End the whole worker: without this thread it would take coroutine jobs from others and never run them."""
+        log.error("this worker cannot go on", exc_info=error)
+        self.error = error
+        self._desk.stopping = True
 
     async def _turn(self, clerk: ThreadPoolExecutor, watcher: ThreadPoolExecutor) -> bool:
         """Report and claim once, then wait for the next occasion; false when all is over."""
@@ -114,17 +135,7 @@ class CoroutineSlots:
         ending = self.error is not None or self._desk.stopping or self._desk.spent()
         if ending and not self._active and not self._verdicts:
             return False
-        try:
-            claims = await loop.run_in_executor(clerk, self._exchange, 0 if ending else len(self._free))
-        except (Busy, DiskFull) as error:
-            log.warning("cannot write now, trying again: %s", error)
-            await asyncio.sleep(TROUBLE_PAUSE_MS / 1000)
-            return True
-        except LiteqError as error:
-            log.exception("this worker cannot go on")
-            self.error = error
-            self._cancel_all()
-            return False
+        claims = await loop.run_in_executor(clerk, self._exchange, 0 if ending else len(self._free))
         for claim in claims:
             self._begin(claim)
         if claims and self._free:
@@ -192,7 +203,20 @@ class CoroutineSlots:
             return
         task = asyncio.get_running_loop().create_task(self._carry_out(claim, slot, run, started_at))
         self._active[task] = run
-        task.add_done_callback(self._active.pop)
+        task.add_done_callback(partial(self._ended, slot, started_at))
+
+    def _ended(self, slot: int, started_at: int, task: asyncio.Task[None]) -> None:
+        run = self._active.pop(task)
+        if task.cancelled():
+            # Cancelled before its first step, it had no chance to say so itself.
+            cause = self._cause(asyncio.CancelledError(), run, None)
+            self._lay(slot, self._runner.judge.failed(run, None, cause, started_at, Extra()))
+
+    def _lay(self, slot: int, verdict: Verdict) -> None:
+        self._verdicts.append(verdict)
+        self._runner.slate.clear(slot)
+        self._runner.end(slot)
+        self._free.append(slot)
 
     async def _carry_out(self, claim: Claim, slot: int, run: Run, started_at: int) -> None:
         try:
@@ -200,10 +224,7 @@ class CoroutineSlots:
         except Exception as error:
             log.exception("the end of job %d could not be judged", claim.job_id, extra={"job_id": claim.job_id})
             verdict = self._runner.judge.broken(claim, error, started_at)
-        self._verdicts.append(verdict)
-        self._runner.slate.clear(slot)
-        self._runner.end(slot)
-        self._free.append(slot)
+        self._lay(slot, verdict)
 
     async def _verdict(self, claim: Claim, run: Run, started_at: int) -> Verdict:
         running.set(run)

@@ -20,7 +20,6 @@ import msgspec
 from liteq.clock import Clock
 from liteq.errors import LiteqError
 from liteq.model.fleet import Death, WorkerRecord
-from liteq.model.job import Expired
 from liteq.model.transitions import Outcome, State
 from liteq.store.engine import Engine
 from liteq.worker.child import Child
@@ -32,6 +31,7 @@ from liteq.worker.recycling import NEW_CODE, Recycling
 from liteq.worker.reloading import SourceWatch
 from liteq.worker.scaling import SPARE_AFTER_MS, Scaling
 from liteq.worker.seat import Seat
+from liteq.worker.telling import Event, Teller
 
 LOOK_EVERY_MS = 500
 TRY_AGAIN_MS = 500
@@ -58,18 +58,6 @@ class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The descriptor that takes what tasks print, None for this process's own."""
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing that happened to the fleet; ``at`` in milliseconds since 1970."""
-
-    at: int
-    event: str
-    words: str
-    seat: int | None = None
-    pid: int | None = None
-    worker_id: int | None = None
-    job_id: int | None = None
-
-
 class Supervisor:
     """Runs ``command`` in as many processes as wanted. Lives in the main thread, which alone hears signals."""
 
@@ -86,9 +74,7 @@ class Supervisor:
         self._command = command
         self._clock = clock
         self._settings = settings
-        self._tell = tell
-        self._deaf: OSError | None = None
-        """Why nothing can be told any more."""
+        self._teller = Teller(tell, clock)
         self._ledger = Ledger(open_engine)
         self._scaling = Scaling(
             fewest=settings.processes,
@@ -119,6 +105,8 @@ class Supervisor:
         try:
             with self._signals():
                 while any(seat.is_wanted for seat in self._seats):
+                    # With nobody left to tell, the workers are not left to themselves: all is stopped in order first.
+                    self._wishes = self._wishes or int(self._teller.deaf is not None)
                     self._obey()
                     self._fill()
                     self._wait()
@@ -127,18 +115,9 @@ class Supervisor:
                     self._look()
         finally:
             self._ledger.close()
-        if self._deaf is not None:
-            raise self._deaf
+        if self._teller.deaf is not None:
+            raise self._teller.deaf
         return self._code
-
-    def _announce(self, event: Event) -> None:
-        if self._deaf is None:
-            try:
-                self._tell(event)
-            except OSError as error:
-                # Whoever reads is gone. The workers are not left to themselves: all is stopped in order first.
-                self._deaf = error
-                self._wishes += 1
 
     def _fill(self) -> None:
         now = self._clock.monotonic_ms()
@@ -241,12 +220,12 @@ class Supervisor:
         except LiteqError as error:
             self._settle_at = self._clock.monotonic_ms() + TRY_AGAIN_MS
             self._ledger.doubt(self._clock.monotonic_ms())
-            self._say("trouble", f"the jobs of a dead worker cannot be taken yet: {error}")
+            self._teller.complain(f"the jobs of a dead worker cannot be taken yet: {error}")
             return
         self._deaths.clear()
         for one in taken:
             self.totals["dead"] += one.state is State.DEAD
-            self._say_taken(one)
+            self._teller.say_taken(one)
 
     def _look(self) -> None:
         now = self._clock.monotonic_ms()
@@ -277,7 +256,7 @@ class Supervisor:
                 self._ledger.doubt(now)
         except LiteqError as error:
             self._ledger.doubt(now)
-            self._say("trouble", f"the workers cannot be looked at: {error}")
+            self._teller.complain(f"the workers cannot be looked at: {error}")
 
     def _recycle(self, children: list[Child], now: int) -> None:
         changed = self._sources.changed() if self._sources is not None else []
@@ -286,6 +265,10 @@ class Supervisor:
         if self._reload_wished or changed:
             self._reload_wished = False
             self._recycling.reload(children)
+            for child in children:
+                if child.leaving is not None and child.kill_at is None:
+                    # It drains, for however long; new code is not to wait for that.
+                    child.ask_to_stop(NEW_CODE, grace_ms=self._settings.grace_ms)
             for seat in self._seats:
                 if seat.child is None and seat.start_at is not None:
                     seat.refill(now)
@@ -364,19 +347,5 @@ class Supervisor:
     def _say_of(self, event: str, child: Child, words: str) -> None:
         self._say(event, words, next((seat for seat in self._seats if seat.child is child), None))
 
-    def _say_taken(self, taken: Expired) -> None:
-        words = f"job {taken.job_id} is {taken.state.word}: {taken.cause}"
-        self._announce(Event(at=self._clock.now_ms(), event="taken", words=words, job_id=taken.job_id))
-
     def _say(self, event: str, words: str, seat: Seat | None = None) -> None:
-        child = None if seat is None else seat.child
-        self._announce(
-            Event(
-                at=self._clock.now_ms(),
-                event=event,
-                words=words,
-                seat=None if seat is None else seat.number,
-                pid=None if child is None else child.pid,
-                worker_id=child.hello.worker_id if child is not None and child.hello is not None else None,
-            )
-        )
+        self._teller.say(event, words, seat)

@@ -271,15 +271,17 @@ class Worker:
             threading.Thread(target=bench.serve, args=(slot,), name=f"liteq-slot-{slot}", daemon=True)
             for slot in range(1, self._settings.threads)
         ]
-        for thread in threads:
-            thread.start()
         self._alarm.install()
+        started: list[threading.Thread] = []
         try:
+            for thread in threads:
+                thread.start()
+                started.append(thread)
             bench.serve(0, self._alarm if self._alarm.possible else None)
         finally:
             self._alarm.uninstall()
             bench.end()
-            for thread in threads:
+            for thread in started:
                 while thread.is_alive() and not self._must_leave():
                     thread.join(LOOK_EVERY_S)
             self._let_commands_end(runner)

@@ -332,3 +332,14 @@ def test_a_keyboard_interrupt_ends_the_wait(tmp_path: Path) -> None:
     end(waiter)
 
     assert answer == "interrupted"
+
+
+def test_only_the_very_process_that_was_meant_is_ended() -> None:
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as child:
+        start = processes.process_start(child.pid) or 0
+        for pid, began in ((child.pid, start + 1), (child.pid, 0), (0, start), (1, start), (-child.pid, start)):
+            processes.end_process(pid, began)
+            processes.end_group(pid, began)
+        assert child.poll() is None
+        processes.end_group(child.pid, start)
+        assert child.wait(10) == -9
