@@ -68,6 +68,9 @@ class Alarm:
         moments = [moment for moment in (self._limit_at, self._leave_at) if moment is not None]
         # SIGALRM's default action ends the process: no timer without our handler.
         if self._installed and moments:
+            if signal.getsignal(signal.SIGALRM) != self._ring:
+                # A task took it, and left: an innocent one must not die of that.
+                signal.signal(signal.SIGALRM, self._ring)
             wait_ms = min(moments) - self._clock.monotonic_ms()
             signal.setitimer(signal.ITIMER_REAL, max(wait_ms / 1000, 0.001))
 

@@ -5,6 +5,7 @@ one slot that is simply a loop, without a hop between threads.
 """
 
 import logging
+import os
 import threading
 import time
 from collections import deque
@@ -25,6 +26,8 @@ LOOK_PAUSE_MS = 10
 """Between two looks for nothing: a stranger's busy commits must not keep an idle worker busy too."""
 TROUBLE_PAUSE_MS = 500
 WAITED_TOO_LONG_MS = 50
+
+EXIT_FORKED = 0
 
 T = TypeVar("T")
 
@@ -58,6 +61,7 @@ class Bench:
         self._must_leave = must_leave
         self.gave_up = False
         """Whether the bench ended with reports that could not be written."""
+        self._pid = os.getpid()
         self._pace = Pace()
         self._claimed: deque[Claim] = deque()
         self._verdicts: deque[Verdict] = deque()
@@ -73,7 +77,11 @@ class Bench:
         """Run jobs in the calling thread until the bench ends."""
         try:
             while (claim := self._next(slot)) is not None:
-                self._verdicts.append(self._runner.run(slot, claim, alarm))
+                verdict = self._runner.run(slot, claim, alarm)
+                if os.getpid() != self._pid:
+                    # A task forked, and its child came back here: it is no worker, and has nothing to sign off.
+                    os._exit(EXIT_FORKED)
+                self._verdicts.append(verdict)
                 self._runner.end(slot)
         except LiteqError as error:
             # One slot less would never be seen: the worker ends, and whoever supervises it starts another.

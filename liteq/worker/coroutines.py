@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from liteq.job import Run, running
 from liteq.model.job import Claim
 from liteq.store.engine import Watch
 from liteq.task import Definition
-from liteq.worker.bench import LOOK_PAUSE_MS, TROUBLE_PAUSE_MS, drain
+from liteq.worker.bench import EXIT_FORKED, LOOK_PAUSE_MS, TROUBLE_PAUSE_MS, drain
 from liteq.worker.desk import Desk
 from liteq.worker.records import kept
 from liteq.worker.runner import Runner, not_started
@@ -56,6 +57,7 @@ class CoroutineSlots:
         self._leaving = False
         self._reporting = False
         self._looked_at = 0
+        self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="liteq-coroutines", daemon=True)
 
@@ -224,6 +226,8 @@ class CoroutineSlots:
         except Exception as error:
             log.exception("the end of job %d could not be judged", claim.job_id, extra={"job_id": claim.job_id})
             verdict = self._runner.judge.broken(claim, error, started_at)
+        if os.getpid() != self._pid:
+            os._exit(EXIT_FORKED)
         self._lay(slot, verdict)
 
     async def _verdict(self, claim: Claim, run: Run, started_at: int) -> Verdict:

@@ -36,6 +36,7 @@ from liteq.worker.telling import Event, Teller
 LOOK_EVERY_MS = 500
 TRY_AGAIN_MS = 500
 CANNOT_BEGIN = 1
+NEVER_READY = Death(cause="its worker was killed, for it did not become ready")
 DID_NOT_STOP = Death(cause="its worker was killed, for it did not stop when asked", outcome=Outcome.RELEASED)
 
 
@@ -51,6 +52,8 @@ class SupervisorSettings(msgspec.Struct, frozen=True, kw_only=True):
     spare_after_ms: int = SPARE_AFTER_MS
     reload_on: Path | None = None
     burst: bool = False
+    start_ms: int = 300_000
+    """What a process gets to load the application and become ready."""
     grace_ms: int = 30_000
     max_memory: int | None = None
     max_time_ms: int | None = None
@@ -234,6 +237,9 @@ class Supervisor:
         self._look_at = now + LOOK_EVERY_MS
         children = [(seat, seat.child) for seat in self._seats if seat.child is not None]
         for seat, child in children:
+            if child.hello is None and child.leaving is None and now - child.started_at > self._settings.start_ms:
+                self._say("hung", f"it was not ready in {self._settings.start_ms / 1000:g} s; it is killed", seat)
+                child.kill(NEVER_READY)
             if child.is_due_to_be_killed():
                 self._say("killed", "it did not stop in time and is killed", seat)
                 child.kill(DID_NOT_STOP)

@@ -101,6 +101,14 @@ def exit_with(code: int) -> None:
     os._exit(code)
 
 @app.task
+def fork_and_return() -> str:
+    return "child" if os.fork() == 0 else "parent"
+
+@app.task
+def take_alarm() -> None:
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+@app.task
 def leave_thread() -> None:
     threading.Thread(target=time.sleep, args=(1000,)).start()
 

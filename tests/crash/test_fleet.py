@@ -11,6 +11,11 @@ import psutil
 import pytest
 
 from liteq import Liteq, State
+from liteq.clock import SystemClock
+from liteq.store.engine import Engine
+from liteq.worker.leash import Hello
+from liteq.worker.supervisor import Supervisor, SupervisorSettings
+from liteq.worker.telling import Event
 from tests.crash.conftest import Fleet, enqueue, gone, kill, lines, lone_worker, outcomes, state, until, workers
 from tests.crash.test_supervisor import count, events, liteq
 
@@ -247,6 +252,54 @@ def test_a_reader_of_the_events_that_goes_away_stops_the_fleet_in_order(app: Lit
 
     assert gone(worker.pid)
     assert state(app, held) is State.COMPLETED
+
+
+def test_the_child_of_a_task_that_forked_and_returned_is_no_worker(app: Liteq, fleet: Fleet, folder: Path) -> None:
+    jobs = [enqueue(app, "fork_and_return") for _ in range(3)]
+    with fleet():
+        until(lambda: all(state(app, job) is State.COMPLETED for job in jobs))
+        (worker,) = workers(app)
+        until(lambda: not [one for one in psutil.Process(worker.pid).children() if not gone(one.pid)])
+
+    assert [app.get_job(job).record.result for job in jobs] == [b'"parent"'] * 3
+    assert "ERROR" not in (folder / "said").read_text()
+
+
+def test_a_task_that_took_the_alarm_costs_the_next_one_nothing(app: Liteq, fleet: Fleet) -> None:
+    enqueue(app, "take_alarm")
+    late = enqueue(app, "spin", timeout=0.2)
+    with fleet():
+        until(lambda: state(app, late) is State.DEAD)
+
+    assert outcomes(app, late) == ["timed out"]
+
+
+def test_a_process_that_does_not_become_ready_is_killed_and_tried_again() -> None:
+    told: list[Event] = []
+
+    def tell(event: Event) -> None:
+        told.append(event)
+        if event.event == "waiting":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    settings = SupervisorSettings(start_ms=300)
+    code = Supervisor(["sh", "-c", "exec sleep 600"], never_opened, SystemClock(), settings, tell).run()
+
+    assert code == 0
+    assert [one.event for one in told] == [
+        "started",
+        "hung",
+        "ended",
+        "started",
+        "hung",
+        "ended",
+        "waiting",
+        "stopping",
+    ]
+
+
+def never_opened(hello: Hello) -> Engine:
+    raise AssertionError(hello)
 
 
 @pytest.mark.parametrize("how", ["worker", "claims"])
