@@ -32,7 +32,8 @@ class Unique(msgspec.Struct, frozen=True, kw_only=True):
 class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job that is wanted and not yet stored. Instants and durations are in milliseconds.
 
-    It waits for ``parents``, which are ids, and for ``siblings``, which are places of earlier jobs in the same call.
+    It waits for ``parents``, which are ids, and for ``siblings``, which are places of earlier jobs in the same call. It
+    joins the batch of ``batch_id``.
     """
 
     task: str
@@ -52,6 +53,9 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     parents: tuple[int, ...] = ()
     siblings: tuple[int, ...] = ()
     on_parent_failure: OnParentFailure = "cancel"
+    batch_id: int | None = None
+    on_dead: bytes | None = None
+    """The template of a job that is made should this one end dead."""
 
 
 class Enqueued(msgspec.Struct, frozen=True):
@@ -82,6 +86,7 @@ class Claim(msgspec.Struct, frozen=True):
     backoff: bytes | None
     timeout_ms: int | None
     fire_at: int | None
+    batch_id: int | None
 
     @property
     def last_chance(self) -> bool:
@@ -153,6 +158,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The attempt about which was written that it is past its time and would not stop."""
     schedule_id: int | None
     fire_at: int | None
+    batch_id: int | None
     unique_key: str | None
     reason: str | None
     result_error: str | None
@@ -168,6 +174,7 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
     queue: str | None = None
     task: str | None = None
     tag: str | None = None
+    batch_id: int | None = None
     since: int | None = None
     until: int | None = None
 

@@ -125,6 +125,8 @@ def show_job(job: Job[Any], *, app: Liteq) -> None:
         ("priority", str(record.priority)),
         ("tags", clean(", ".join(job.tags))),
         ("unique key", clean(record.unique_key or "")),
+        ("batch", _batch_of(record, app)),
+        ("after", _parents_of(record, app)),
         ("schedule", _schedule_of(record, app)),
         ("tick", "" if record.fire_at is None else local_time(record.fire_at)),
         ("args", payload_text(record.args)),
@@ -150,6 +152,17 @@ def show_job(job: Job[Any], *, app: Liteq) -> None:
         )
         output.table(columns, [_attempt_row(attempt) for attempt in attempts])
         output.note(f"liteq job logs {record.id} shows what they printed and logged")
+
+
+def _batch_of(record: JobRecord, app: Liteq) -> str:
+    if record.batch_id is None:
+        return ""
+    found = app.engine.get_batch(record.batch_id)
+    return f"{record.batch_id}, {clean(found.name) if found else 'pruned'}"
+
+
+def _parents_of(record: JobRecord, app: Liteq) -> str:
+    return ", ".join(f"{parent.id} {parent.state.word}" for parent in app.engine.parents(record.id))
 
 
 def _schedule_of(record: JobRecord, app: Liteq) -> str:

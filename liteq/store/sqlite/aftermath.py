@@ -1,28 +1,71 @@
-"""What follows from the end of a job, in the same transaction: its children run, or are cancelled in their turn.
+"""What follows from the end of a job, in the same transaction: its children run, or are cancelled in their turn, its
+batch counts it, its fallback is made.
 
 A fan-out is worked off some hundred children at a time. What is left over lies in the file as a row, and every claim
 works on it: no transaction holds the write lock for long, however many children there are.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from liteq.model.job import POLICY_CODES
 from liteq.store.sqlite import metering
+from liteq.store.sqlite.binding import CHILDREN, IN_BATCH, ON_DEAD, id_list
 from liteq.store.sqlite.connection import Connection
-from liteq.store.sqlite.enqueueing import id_list
+from liteq.store.sqlite.making import make_callbacks, make_fallback
 
 AT_ONCE = 500
 
 
-def after_end(connection: Connection, parents: Sequence[int], *, failed: str | None, now: int) -> None:
-    """Tell the children of jobs that have just ended; ``failed`` says how, None for completed ones.
+def after_end(connection: Connection, ended: Sequence[Sequence[Any]], *, failed: str | None, now: int) -> None:
+    """Do what follows from the end of jobs, given as (id, aftermath); ``failed`` says how, None for completed ones."""
+    marked = [(job_id, aftermath) for job_id, aftermath in ended if aftermath]
+    if marked:
+        _follow(connection, marked, failed, now)
+        work_off(connection, now=now)
 
-    Only jobs that have children need to be given.
-    """
-    if not parents:
-        return
-    _begin(connection, parents, failed)
-    work_off(connection, now=now)
+
+def after_deletion(connection: Connection, deleted: Sequence[Sequence[Any]], *, now: int) -> None:
+    """Do what follows from the deletion of jobs, given as (id, aftermath, the batch that a live one was in)."""
+    parents = [job_id for job_id, aftermath, _ in deleted if aftermath & CHILDREN]
+    if parents:
+        _begin(connection, parents, "deleted")
+    count_ends(connection, [batch_id for *_, batch_id in deleted if batch_id is not None], failed="deleted", now=now)
+    if parents:
+        work_off(connection, now=now)
+
+
+def _follow(connection: Connection, ended: Sequence[Sequence[Any]], failed: str | None, now: int) -> None:
+    parents = [job_id for job_id, aftermath in ended if aftermath & CHILDREN]
+    members = [job_id for job_id, aftermath in ended if aftermath & IN_BATCH]
+    if parents:
+        _begin(connection, parents, failed)
+    if failed == "dead":
+        for job_id in [job_id for job_id, aftermath in ended if aftermath & ON_DEAD]:
+            make_fallback(connection, job_id, now=now)
+    if members:
+        batches = connection.rows("batches_of", {"job_ids": id_list(members)})
+        count_ends(connection, [row[0] for row in batches], failed=failed, now=now)
+
+
+def count_ends(connection: Connection, batch_ids: Iterable[int], *, failed: str | None, now: int) -> None:
+    """Count one end in the batch for each time that it is given; a batch finishes with the last of its members."""
+    column = "completed" if failed is None else "dead" if failed == "dead" else "cancelled"
+    for batch_id, ends in Counter(batch_ids).items():
+        _count(connection, batch_id, {column: ends}, now)
+
+
+def finish_if_empty(connection: Connection, batch_id: int, *, now: int) -> None:
+    """Finish a batch that was stored without a job that could."""
+    _count(connection, batch_id, {}, now)
+
+
+def _count(connection: Connection, batch_id: int, ends: dict[str, int], now: int) -> None:
+    values = {"batch_id": batch_id, "completed": 0, "dead": 0, "cancelled": 0, "now": now}
+    for finished, succeeded in connection.rows("count_ends", values | ends):
+        if finished:
+            make_callbacks(connection, batch_id, succeeded=bool(succeeded), now=now)
 
 
 def work_off(connection: Connection, *, now: int) -> bool:
@@ -59,8 +102,6 @@ def _tell(
     if stop:
         reason = f"its parent, job {parent_id}, was {failed}"
         gone = connection.rows("cancel_children", {"job_ids": id_list(stop), "reason": reason, "now": now})
-        for _job_id, queue, task, _children in gone:
+        for _, _, queue, task in gone:
             metering.add(connection, queue, task, now=now, cancelled=1)
-        grandparents = [job_id for job_id, _, _, children in gone if children]
-        if grandparents:
-            _begin(connection, grandparents, "cancelled")
+        _follow(connection, [row[:2] for row in gone if row[1]], "cancelled", now)

@@ -4,15 +4,13 @@ A lane is a (queue, task). Everything that excludes jobs from a claim excludes w
 cost a claim nothing, however many they are.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from heapq import merge
 from itertools import islice
 
-import msgspec
-
 from liteq.model.job import Claim
 from liteq.store.sqlite.aftermath import work_off
-from liteq.store.sqlite.enqueueing import id_list
+from liteq.store.sqlite.binding import id_list, name_list
 from liteq.store.sqlite.file import JobFile
 
 Head = tuple[int, int, int]
@@ -91,9 +89,9 @@ class Claiming:
             return []
         values = {
             "job_ids": id_list([head[2] for head in heads]),
-            "queues": None if queues is None else _name_list(queues),
+            "queues": None if queues is None else name_list(queues),
             # Read under the lock: a queue that was paused before it gives no job any more.
-            "paused": _name_list(paused) if (paused := self._paused()) else None,
+            "paused": name_list(paused) if (paused := self._paused()) else None,
             "worker_id": worker_id,
             "now": now,
         }
@@ -102,7 +100,3 @@ class Claiming:
 
 def _claim_order(claim: Claim) -> Head:
     return (-claim.priority, claim.run_at, claim.job_id)
-
-
-def _name_list(names: Iterable[str]) -> str:
-    return msgspec.json.encode(list(names)).decode()

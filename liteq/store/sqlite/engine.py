@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 
 from liteq.model.fleet import Death
 from liteq.store.sqlite.asking import Asking
+from liteq.store.sqlite.batching import Batching
 from liteq.store.sqlite.claiming import Claiming
 from liteq.store.sqlite.deaths import Neighbours
 from liteq.store.sqlite.enqueueing import Enqueueing
@@ -17,7 +18,7 @@ from liteq.store.sqlite.staffing import Staffing
 from liteq.store.sqlite.tending import Tending
 
 
-class SqliteEngine(Enqueueing, Claiming, Reporting, Handling, Scheduling, Asking, Staffing, Tending):
+class SqliteEngine(Enqueueing, Claiming, Reporting, Handling, Batching, Scheduling, Asking, Staffing, Tending):
     """Keeps jobs in one SQLite file. Thread-safe."""
 
     def __init__(

@@ -1,13 +1,16 @@
 """Jobs come in: plain ones many at a time, those with a unique key one by one past its holder."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from liteq.errors import DependencyError, UniqueKeyTaken
-from liteq.model.job import POLICY_CODES, SCOPE_CODES, Enqueued, NewJob, Unique
+from liteq.errors import BatchNotFound, DependencyError, LiteqError, UniqueKeyTaken, WrongState
+from liteq.model.batch import NewBatch
+from liteq.model.job import POLICY_CODES, Enqueued, NewJob, Unique
 from liteq.model.transitions import FINISHED, State
+from liteq.store.sqlite.aftermath import count_ends, finish_if_empty
+from liteq.store.sqlite.binding import id_list, job_bindings
 from liteq.store.sqlite.file import JobFile
 
 
@@ -18,42 +21,72 @@ class Enqueueing:
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: int) -> list[Enqueued]:
         self.file.refuse_when_nearly_full()
-        if self.file.writer.holds() and any(job.unique is not None or _has_parents(job) for job in jobs):
+        if self.file.writer.holds() and any(_may_fail(job) for job in jobs):
             with self.file.all_or_none():
                 return self._enqueue(jobs, now)
         return self.file.shared_commit.run(lambda: self._enqueue(jobs, now))
 
+    def enqueue_batch(self, batch: NewBatch, jobs: Sequence[NewJob], *, now: int) -> tuple[int, list[Enqueued]]:
+        self.file.refuse_when_nearly_full()
+        with self.file.all_or_none():
+            connection = self.file.writer.connection
+            connection.rows("insert_batch", msgspec.structs.asdict(batch) | {"now": now})
+            batch_id = connection.raw.last_insert_rowid()
+            answers = self._enqueue([msgspec.structs.replace(job, batch_id=batch_id) for job in jobs], now)
+            finish_if_empty(connection, batch_id, now=now)
+        return batch_id, answers
+
     def _enqueue(self, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
         answers: list[Enqueued] = []
         plain: list[NewJob] = []
+        stopped: list[NewJob] = []
         for job in jobs:
             if job.unique is None and not _has_parents(job):
                 plain.append(job)
                 continue
             answers += self._insert(plain, now)
             plain = []
-            answers.append(self._enqueue_one(job, answers, now))
-        return answers + self._insert(plain, now)
+            answers.append(self._enqueue_one(job, answers, stopped, now))
+        answers += self._insert(plain, now)
+        if any(job.batch_id is not None for job in jobs):
+            self._join(jobs, answers, stopped, now)
+        return answers
 
-    def _enqueue_one(self, job: NewJob, earlier: Sequence[Enqueued], now: int) -> Enqueued:
+    def _enqueue_one(self, job: NewJob, earlier: Sequence[Enqueued], stopped: list[NewJob], now: int) -> Enqueued:
         if job.unique is not None:
             held = self._held(job, job.unique, now)
             if held is not None:
                 return held
-        return self._insert_child(job, earlier, now) if _has_parents(job) else self._insert([job], now)[0]
+        return self._insert_child(job, earlier, stopped, now) if _has_parents(job) else self._insert([job], now)[0]
+
+    def _join(self, jobs: Sequence[NewJob], answers: Sequence[Enqueued], stopped: Sequence[NewJob], now: int) -> None:
+        """Count the new jobs into their batches, and those that were cancelled at birth as ended."""
+        connection = self.file.writer.connection
+        new = [job for job, answer in zip(jobs, answers, strict=True) if answer.answer == "new"]
+        for batch_id, members in Counter(_batches(new)).items():
+            if not connection.rows("join_batch", {"batch_id": batch_id, "jobs": members}):
+                raise self._no_joining(batch_id)
+        count_ends(connection, _batches(stopped), failed="cancelled", now=now)
+
+    def _no_joining(self, batch_id: int) -> LiteqError:
+        found = self.file.writer.connection.rows("batch_state", {"batch_id": batch_id})
+        if not found:
+            return BatchNotFound(f"there is no batch {batch_id}")
+        how = "was cancelled" if found[0][0] else "has finished"
+        return WrongState(f"batch {batch_id} {how}; no job can join it any more")
 
     def _insert(self, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
         if not jobs:
             return []
         connection = self.file.writer.connection
-        connection.many("enqueue", [_bindings(job, now) for job in jobs])
+        connection.many("enqueue", [job_bindings(job, now) for job in jobs])
         # AUTOINCREMENT under the write lock numbers one statement's rows without a gap.
         first = connection.raw.last_insert_rowid() - len(jobs) + 1
         answers = [Enqueued(first + n) for n in range(len(jobs))]
         self._tag(jobs, answers)
         return answers
 
-    def _insert_child(self, job: NewJob, earlier: Sequence[Enqueued], now: int) -> Enqueued:
+    def _insert_child(self, job: NewJob, earlier: Sequence[Enqueued], stopped: list[NewJob], now: int) -> Enqueued:
         """Store a job that waits for others. Their states are read under the lock: none can end unnoticed."""
         parents = list(dict.fromkeys((*job.parents, *(_sibling(place, earlier) for place in job.siblings))))
         connection = self.file.writer.connection
@@ -63,11 +96,13 @@ class Enqueueing:
             raise DependencyError(f"there is no job {missing[0]} to wait for")
         left = [parent for parent in parents if State(states[parent]) not in FINISHED]
         failed = [parent for parent in parents if states[parent] in {State.DEAD, State.CANCELLED}]
-        stopped = bool(failed) and job.on_parent_failure == "cancel"
-        state = State.CANCELLED if stopped else State.WAITING if left else _at_rest(job, now)
-        reason = f"its parent, job {failed[0]}, was {State(states[failed[0]]).word}" if stopped else None
+        cancelled = bool(failed) and job.on_parent_failure == "cancel"
+        if cancelled:
+            stopped.append(job)
+        state = State.CANCELLED if cancelled else State.WAITING if left else _at_rest(job, now)
+        reason = f"its parent, job {failed[0]}, was {State(states[failed[0]]).word}" if cancelled else None
         values = {"state": int(state), "parents_left": len(left), "reason": reason}
-        connection.rows("enqueue_child", _bindings(job, now) | values)
+        connection.rows("enqueue_child", job_bindings(job, now) | values)
         answer = Enqueued(connection.raw.last_insert_rowid())
         self._tag([job], [answer])
         policy = POLICY_CODES[job.on_parent_failure]
@@ -76,8 +111,8 @@ class Enqueueing:
             for place, parent in enumerate(parents)
         ]
         connection.many("link", links)
-        if left and not stopped:
-            connection.rows("count_child", {"job_ids": id_list(left)})
+        if left and not cancelled:
+            connection.rows("note_children", {"job_ids": id_list(left)})
         return answer
 
     def _tag(self, jobs: Sequence[NewJob], answers: Sequence[Enqueued]) -> None:
@@ -120,6 +155,14 @@ class Enqueueing:
         )
 
 
+def _may_fail(job: NewJob) -> bool:
+    return job.unique is not None or job.batch_id is not None or _has_parents(job)
+
+
+def _batches(jobs: Iterable[NewJob]) -> list[int]:
+    return [job.batch_id for job in jobs if job.batch_id is not None]
+
+
 def _has_parents(job: NewJob) -> bool:
     return bool(job.parents or job.siblings)
 
@@ -132,30 +175,3 @@ def _sibling(place: int, earlier: Sequence[Enqueued]) -> int:
 
 def _at_rest(job: NewJob, now: int) -> State:
     return State.SCHEDULED if job.run_at > now else State.READY
-
-
-def _bindings(job: NewJob, now: int) -> dict[str, Any]:
-    unique = job.unique
-    return {
-        "now": now,
-        "run_at": job.run_at,
-        "priority": job.priority,
-        "max_failures": job.max_failures,
-        "max_crashes": job.max_crashes,
-        "timeout_ms": job.timeout_ms,
-        "unique_scope": None if unique is None else SCOPE_CODES[unique.scope],
-        "held_until": None if unique is None else unique.held_until,
-        "schedule_id": job.schedule_id,
-        "fire_at": job.fire_at,
-        "args_crc": job.args_crc,
-        "queue": job.queue,
-        "task": job.task,
-        "unique_key": None if unique is None else unique.key,
-        "backoff": job.backoff,
-        "args": job.args,
-    }
-
-
-def id_list(job_ids: Sequence[int]) -> str:
-    """Give ids as the one JSON parameter that a statement reads with json_each."""
-    return msgspec.json.encode(list(job_ids)).decode()

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from liteq.errors import UniqueKeyTaken
 from liteq.model.job import Change
 from liteq.store.sqlite import metering
-from liteq.store.sqlite.aftermath import after_end
-from liteq.store.sqlite.enqueueing import id_list
+from liteq.store.sqlite.aftermath import after_deletion, after_end
+from liteq.store.sqlite.binding import CHILDREN, id_list
 from liteq.store.sqlite.file import JobFile
 
 
@@ -20,9 +20,9 @@ class Handling:
         with self.file.writer.transaction():
             connection = self.file.writer.connection
             gone = connection.rows("cancel", values)
-            for _job_id, queue, task, _children in gone:
+            for _, _, queue, task in gone:
                 metering.add(connection, queue, task, now=now, cancelled=1)
-            after_end(connection, [row[0] for row in gone if row[3]], failed="cancelled", now=now)
+            after_end(connection, [row[:2] for row in gone], failed="cancelled", now=now)
             asked = connection.rows("ask_cancel", values | {"hard": int(hard)})
         return sorted(row[0] for row in gone + asked)
 
@@ -44,6 +44,7 @@ class Handling:
                     job_id=holder,
                 )
             connection.rows("free_key", {"job_id": holder})
+        connection.rows("reopen_batch", {"job_id": job_id})
         return bool(connection.rows("requeue", {"job_id": job_id, "now": now}))
 
     def reschedule(self, job_ids: Sequence[int], change: Change, *, now: int) -> list[int]:
@@ -75,10 +76,10 @@ def delete_jobs(file: JobFile, job_ids: Sequence[int], *, now: int) -> list[int]
     connection = file.writer.connection
     rows = connection.rows("delete", {"job_ids": id_list(job_ids)})
     gone = sorted(row[0] for row in rows)
-    parents = [row[0] for row in rows if row[1]]
     if gone:
         for statement in ("forget_attempts", "untag", "unlink"):
             connection.rows(statement, {"job_ids": id_list(gone)})
-        connection.many("unlink_children", [{"parent_id": job_id} for job_id in gone if job_id not in parents])
-        after_end(connection, parents, failed="deleted", now=now)
+        without = [{"parent_id": job_id} for job_id, aftermath, _ in rows if not aftermath & CHILDREN]
+        connection.many("unlink_children", without)
+        after_deletion(connection, rows, now=now)
     return gone

@@ -7,8 +7,8 @@ from liteq.errors import LeaseLost, WrongState
 from liteq.model.job import Claim, Completion, Report
 from liteq.model.transitions import Outcome
 from liteq.store.sqlite.aftermath import after_end
+from liteq.store.sqlite.binding import id_list
 from liteq.store.sqlite.connection import Connection
-from liteq.store.sqlite.enqueueing import id_list
 from liteq.store.sqlite.file import JobFile
 from liteq.store.sqlite.metering import add, count_outcome, count_outcomes
 
@@ -37,7 +37,8 @@ class Reporting:
             if told:
                 connection.many("remember", told)
             count_outcomes(connection, kept, now=now)
-            after_end(connection, [row[0] for row in done if row[2]], failed=None, now=now)
+            marked = [(job_id, aftermath) for job_id, _, aftermath in done if aftermath]
+            after_end(connection, marked, failed=None, now=now)
         return lost
 
     def retry(self, claim: Claim, *, run_at: int, report: Report, now: int) -> None:
@@ -78,8 +79,8 @@ class Reporting:
                 self._refuse(verb, claim)
             connection.rows("remember", attempt_row(claim, report))
             count_outcome(connection, claim, report, verb=verb, now=moment)
-            if verb in _ENDS and moved[0][1]:
-                after_end(connection, [claim.job_id], failed=_ENDS[verb], now=moment)
+            if verb in _ENDS:
+                after_end(connection, moved, failed=_ENDS[verb], now=moment)
             cancel_as_asked(connection, [claim.job_id], now=moment)
 
     def _refuse(self, verb: str, claim: Claim) -> None:
@@ -97,9 +98,9 @@ def cancel_as_asked(connection: Connection, job_ids: Sequence[int], *, now: int)
     if not job_ids:
         return set()
     gone = connection.rows("cancel_as_asked", {"job_ids": id_list(job_ids), "now": now})
-    for _job_id, queue, task, _children in gone:
+    for _, _, queue, task in gone:
         add(connection, queue, task, now=now, cancelled=1)
-    after_end(connection, [row[0] for row in gone if row[3]], failed="cancelled", now=now)
+    after_end(connection, [row[:2] for row in gone], failed="cancelled", now=now)
     return {row[0] for row in gone}
 
 

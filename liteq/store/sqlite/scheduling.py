@@ -16,7 +16,7 @@ from liteq.model.firing import (
 )
 from liteq.model.transitions import State
 from liteq.store.sqlite.asking import structs
-from liteq.store.sqlite.enqueueing import id_list
+from liteq.store.sqlite.binding import id_list
 from liteq.store.sqlite.file import JobFile
 
 

@@ -269,7 +269,7 @@ class Staffing:
             "output": None,
         }
         connection.rows("remember", values | story)
-        after_end(connection, [row[0] for row in moved if row[1]], failed="dead", now=now)
+        after_end(connection, moved, failed="dead", now=now)
         if loss.charge or overdue:
             dead = int(loss.state is State.DEAD)
             metering.add(connection, queue, task, now=now, crashed=int(loss.charge), failed=int(overdue), dead=dead)

@@ -23,7 +23,7 @@ CREATE TABLE liteq_job (
     cancel_hard     INTEGER NOT NULL DEFAULT 0,
     overdue_attempt INTEGER,
     parents_left    INTEGER NOT NULL DEFAULT 0,
-    children        INTEGER NOT NULL DEFAULT 0,
+    aftermath       INTEGER NOT NULL DEFAULT 0,
     batch_id        INTEGER,
     schedule_id     INTEGER,
     fire_at         INTEGER,
@@ -38,6 +38,7 @@ CREATE TABLE liteq_job (
     reason          TEXT,
     result_error    TEXT,
     backoff         BLOB,
+    on_dead         BLOB,
     args            BLOB NOT NULL,
     result          BLOB
 ) STRICT;
@@ -49,6 +50,7 @@ CREATE INDEX liteq_job_blocked ON liteq_job (concurrency_key, priority DESC, run
 CREATE INDEX liteq_job_running ON liteq_job (owner) WHERE state = 5;
 CREATE INDEX liteq_job_dead ON liteq_job (queue, task, priority) WHERE state = 7;
 CREATE INDEX liteq_job_schedule ON liteq_job (schedule_id) WHERE schedule_id IS NOT NULL AND state <= 5;
+CREATE INDEX liteq_job_batch ON liteq_job (batch_id) WHERE batch_id IS NOT NULL;
 CREATE UNIQUE INDEX liteq_job_unique ON liteq_job (unique_slot) WHERE unique_slot IS NOT NULL;
 
 CREATE TABLE liteq_attempt (
@@ -81,6 +83,26 @@ CREATE TABLE liteq_fanout (
     parent_id   INTEGER PRIMARY KEY,
     failed      TEXT,
     after_child INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE liteq_batch (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    name          TEXT NOT NULL,
+    jobs          INTEGER NOT NULL DEFAULT 0,
+    completed     INTEGER NOT NULL DEFAULT 0,
+    dead          INTEGER NOT NULL DEFAULT 0,
+    cancelled     INTEGER NOT NULL DEFAULT 0,
+    max_failed    INTEGER NOT NULL,
+    created_at    INTEGER NOT NULL,
+    finished_at   INTEGER,
+    cancelled_at  INTEGER,
+    success_job   INTEGER,
+    failure_job   INTEGER,
+    complete_job  INTEGER,
+    error         TEXT,
+    on_success    BLOB,
+    on_failure    BLOB,
+    on_complete   BLOB
 ) STRICT;
 
 CREATE TABLE liteq_tag (

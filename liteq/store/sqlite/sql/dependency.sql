@@ -8,9 +8,10 @@ WHERE id IN (SELECT value FROM json_each(:job_ids));
 INSERT INTO liteq_dependency (parent_id, child_id, policy, place)
 VALUES (:parent_id, :child_id, :policy, :place);
 
--- name: count_child
+-- name: note_children
+-- 1: what follows from the end of each is that its children are told.
 UPDATE liteq_job
-SET children = children + 1
+SET aftermath = aftermath | 1
 WHERE id IN (SELECT value FROM json_each(:job_ids));
 
 -- name: parents
@@ -37,7 +38,7 @@ ON CONFLICT (parent_id) DO NOTHING;
 -- name: have_told
 -- Ended again, the parent has nobody to tell any more but children that came meanwhile.
 UPDATE liteq_job
-SET children = 0
+SET aftermath = aftermath & ~1
 WHERE id IN (SELECT value FROM json_each(:job_ids));
 
 -- name: fanout
@@ -83,7 +84,7 @@ SET state       = @cancelled,
     unique_slot = iif(unique_scope <= 2, NULL, unique_slot)
 WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND state = @waiting
-RETURNING id, queue, task, children;
+RETURNING id, aftermath, queue, task;
 
 -- name: unlink
 DELETE FROM liteq_dependency
@@ -93,3 +94,13 @@ WHERE child_id IN (SELECT value FROM json_each(:job_ids));
 DELETE FROM liteq_dependency
 WHERE parent_id = :parent_id
   AND NOT EXISTS (SELECT 1 FROM liteq_job WHERE id = :parent_id);
+
+-- name: fallback_of
+SELECT on_dead, batch_id
+FROM liteq_job
+WHERE id = :job_id;
+
+-- name: append_reason
+UPDATE liteq_job
+SET reason = coalesce(reason, '') || :reason
+WHERE id = :job_id;

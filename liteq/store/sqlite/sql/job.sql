@@ -2,21 +2,22 @@
 -- none -> ready / scheduled.
 INSERT INTO liteq_job
     (state, priority, run_at, max_failures, max_crashes, timeout_ms, enqueued_at, unique_scope, held_until,
-     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, args)
+     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, args, aftermath, batch_id, on_dead)
 VALUES
     (iif(:run_at > :now, @scheduled, @ready), :priority, :run_at, :max_failures, :max_crashes, :timeout_ms, :now,
-     :unique_scope, :held_until, :schedule_id, :fire_at, :args_crc, :queue, :task, :unique_key, :unique_key, :backoff, :args);
+     :unique_scope, :held_until, :schedule_id, :fire_at, :args_crc, :queue, :task, :unique_key, :unique_key, :backoff, :args,
+     :aftermath, :batch_id, :on_dead);
 
 -- name: enqueue_child
 -- none -> waiting / ready / scheduled / cancelled, as its parents decide.
 INSERT INTO liteq_job
     (state, priority, run_at, max_failures, max_crashes, timeout_ms, enqueued_at, unique_scope, held_until,
-     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, args, parents_left, reason,
-     finished_at)
+     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, args, aftermath, batch_id,
+     on_dead, parents_left, reason, finished_at)
 VALUES
     (:state, :priority, :run_at, :max_failures, :max_crashes, :timeout_ms, :now, :unique_scope, :held_until,
      :schedule_id, :fire_at, :args_crc, :queue, :task, :unique_key, iif(:state = @cancelled, NULL, :unique_key),
-     :backoff, :args, :parents_left, :reason, iif(:state = @cancelled, :now, NULL));
+     :backoff, :args, :aftermath, :batch_id, :on_dead, :parents_left, :reason, iif(:state = @cancelled, :now, NULL));
 
 -- name: holder
 -- Who holds a unique key, and whether its time is over.
@@ -104,7 +105,7 @@ WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND (:paused IS NULL OR queue NOT IN (SELECT value FROM json_each(:paused)))
   AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
 RETURNING id, attempt, owner, queue, task, args, args_crc, priority, run_at, enqueued_at, claimed_at,
-          failures, max_failures, crashes, max_crashes, backoff, timeout_ms, fire_at;
+          failures, max_failures, crashes, max_crashes, backoff, timeout_ms, fire_at, batch_id;
 
 -- name: complete
 -- running -> completed. No row comes back when the claim is no longer the job's.
@@ -121,7 +122,7 @@ WHERE id = :job_id
   AND attempt = :attempt
   AND owner = :worker_id
   AND state = @running
-RETURNING id, attempt, children;
+RETURNING id, attempt, aftermath;
 
 -- name: retry
 -- running -> scheduled, one failure more.
@@ -153,7 +154,7 @@ WHERE id = :job_id
   AND attempt = :attempt
   AND owner = :worker_id
   AND state = @running
-RETURNING id, children;
+RETURNING id, aftermath;
 
 -- name: snooze
 -- running -> scheduled, no failure.
@@ -193,7 +194,7 @@ WHERE id = :job_id
   AND owner = :worker_id
   AND state = @running
   AND cancel_asked_at IS NOT NULL
-RETURNING id, children;
+RETURNING id, aftermath;
 
 -- name: overdue_of
 SELECT id
@@ -248,7 +249,7 @@ WHERE id = :job_id
   AND attempt = :attempt
   AND owner = :worker_id
   AND state = @running
-RETURNING id, iif(state = @dead, children, 0);
+RETURNING id, iif(state = @dead, aftermath, 0);
 
 -- name: cancel
 -- scheduled / waiting / blocked / ready -> cancelled.
@@ -259,7 +260,7 @@ SET state       = @cancelled,
     unique_slot = iif(unique_scope <= 2, NULL, unique_slot)
 WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND state IN (@scheduled, @waiting, @blocked, @ready)
-RETURNING id, queue, task, children;
+RETURNING id, aftermath, queue, task;
 
 -- name: ask_cancel
 -- running -> running, asked to stop.
@@ -281,7 +282,7 @@ SET state       = @cancelled,
 WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND state IN (@scheduled, @ready)
   AND cancel_asked_at IS NOT NULL
-RETURNING id, queue, task, children;
+RETURNING id, aftermath, queue, task;
 
 -- name: cancels_asked
 SELECT id, cancel_hard
@@ -338,7 +339,7 @@ RETURNING id;
 DELETE FROM liteq_job
 WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND state <> @running
-RETURNING id, children;
+RETURNING id, aftermath, iif(state <= @running AND aftermath & 2, batch_id, NULL);
 
 -- name: prunable
 -- Completed and cancelled jobs that finished early enough, sought from the oldest id on. Who has live children stays:
