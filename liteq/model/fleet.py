@@ -25,7 +25,7 @@ class WorkerCard(msgspec.Struct, frozen=True, kw_only=True):
 class StartedJob(msgspec.Struct, frozen=True):
     """A job that a worker has begun; after ``deadline``, in monotonic milliseconds, its process may be ended for it.
 
-    A command has a process ``group``, whose leader began at ``group_start``. 0 for none.
+    A command has a process ``group``, whose leader began at ``group_start``; -1 while it is being started. 0 for none.
     """
 
     job_id: int

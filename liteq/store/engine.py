@@ -48,7 +48,14 @@ class Slate(Protocol):
         ...
 
     def command(self, slot: int, group: int) -> None:
-        """Note that the slot's job runs a command in this process group, which is not to outlive the worker."""
+        """Note that the slot's job runs a command in this process group, which is not to outlive the worker.
+
+        -1 for a group that is about to be: its processes carry ``run_mark`` in their environment as LITEQ_RUN.
+        """
+        ...
+
+    def run_mark(self, job_id: int, attempt: int) -> str:
+        """Give a word that no other run on this machine has."""
         ...
 
     def clear(self, slot: int) -> None:

@@ -61,7 +61,8 @@ class Alarm:
 
     def leave_after(self, milliseconds: int) -> None:
         """Raise Leaving into whatever task runs in the main thread so much later. May be called by a signal handler."""
-        self._leave_at = self._clock.monotonic_ms() + milliseconds
+        leave_at = self._clock.monotonic_ms() + milliseconds
+        self._leave_at = leave_at if self._leave_at is None else min(self._leave_at, leave_at)
         self._set()
 
     def _set(self) -> None:

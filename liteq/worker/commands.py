@@ -57,20 +57,26 @@ def run_command(
     clock: Clock,
     output: Output,
     *,
+    mark: str,
     note: Callable[[int], None],
     must_leave: Callable[[], bool],
 ) -> int:
-    """Run the command to its end and give its exit code, 0. ``note`` is told its process group.
+    """Run the command to its end and give its exit code, 0.
+
+    ``note`` is told -1 before it is started and its process group after; ``mark`` stands in its environment.
 
     Raises CommandFailed for another code or a signal, TimeLimit when its time was over, and Leaving when
     its worker must go.
     When a cancel is asked or the time is over, the whole process group gets SIGTERM, and SIGKILL five seconds later.
     """
+    # Where this cannot be written, only the death of this very process would leave the command alone.
+    with suppress(StorageError):
+        note(-1)
     try:
         child = subprocess.Popen(
             command.argv,
             cwd=command.cwd,
-            env=os.environ | command.env | {"LITEQ_JOB_ID": str(run.claim.job_id)},
+            env=os.environ | command.env | {"LITEQ_JOB_ID": str(run.claim.job_id), "LITEQ_RUN": mark},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -80,7 +86,6 @@ def run_command(
         raise CommandFailed(f"cannot start {command.argv[0]!r}: {error.strerror}", exit_code=127) from error
     stop = _Stop(child.pid, run, clock, must_leave)
     try:
-        # Where this cannot be written, only the death of this very process would leave the command alone.
         with suppress(StorageError):
             note(child.pid)
         _follow(child, stop, output)

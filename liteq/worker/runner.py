@@ -119,8 +119,15 @@ class Runner:
         if definition.kind == "command":
             # Never by alarm: raised while the process is being started, it would leave that to nobody.
             command = definition.signature.invoke(run.claim.args, run)
-            note = partial(self.slate.command, slot)
-            run_command(command, run, self.clock, output, note=note, must_leave=self._must_leave)
+            run_command(
+                command,
+                run,
+                self.clock,
+                output,
+                mark=self.slate.run_mark(run.claim.job_id, run.claim.attempt),
+                note=partial(self.slate.command, slot),
+                must_leave=self._must_leave,
+            )
             return None
         if alarm is None:
             return definition.signature.invoke(run.claim.args, run)

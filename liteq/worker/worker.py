@@ -374,7 +374,9 @@ class Worker:
         # Only flags, the alarm and the watch: a lock or a log call here could wait for the very thread it interrupts.
         self._wishes += 1
         grace_ms = self._settings.grace_ms if self._wishes == 1 else 0
-        self._leave_at = self._clock.monotonic_ms() + grace_ms
+        leave_at = self._clock.monotonic_ms() + grace_ms
+        # The second one may come within the handling of the first, and is not to be overruled by it.
+        self._leave_at = leave_at if self._leave_at is None else min(self._leave_at, leave_at)
         if self._desk is not None:
             self._desk.stopping = True
         if self._watch is not None:

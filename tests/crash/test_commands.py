@@ -2,15 +2,24 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import pytest
 
 from liteq import Liteq, State
 from tests.crash.conftest import Fleet, gone, lines, lone_worker, outcomes, state, until, workers
 
 IGNORES_TERM = "trap '' TERM; echo $$ >> shells; while :; do sleep 0.1; done"
 """A shell that notes its pid and does not listen."""
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_left(folder: Path) -> Iterator[None]:
+    yield
+    for pid in pids(folder / "shells"):
+        kill_group(pid)
 
 
 def pids(path: Path) -> list[int]:
@@ -38,7 +47,6 @@ def test_the_command_of_a_killed_worker_has_ended_when_the_job_runs_again(
         assert all(gone(one.pid) for one in inner)
         assert not gone(pids(folder / "shells")[1])
 
-    kill_group(pids(folder / "shells")[1])
     assert held.refresh().attempts[0].outcome == "crashed"
 
 
@@ -53,7 +61,6 @@ def test_the_command_of_a_killed_lone_worker_is_ended_by_the_next_one(app: Liteq
         with lone_worker(folder):
             until(lambda: len(lines(folder / "shells")) == 2)
             assert gone(left)
-            kill_group(pids(folder / "shells")[1])
 
 
 def test_a_command_in_a_thread_does_not_outlive_the_grace_of_its_worker(app: Liteq, fleet: Fleet, folder: Path) -> None:
@@ -84,8 +91,5 @@ def test_what_a_command_started_is_killed_with_it_though_the_shell_itself_listen
 def test_a_chatty_process_that_a_command_left_behind_holds_no_slot(app: Liteq, fleet: Fleet, folder: Path) -> None:
     job = app.enqueue(app.command("setsid sh -c 'echo $$ >> shells; while echo here; do sleep 0.02; done' & true"))
     with fleet():
-        try:
-            until(lambda: state(app, job.id) is State.COMPLETED)
-        finally:
-            until(lambda: lines(folder / "shells"))
-            kill_group(pids(folder / "shells")[0])
+        until(lambda: state(app, job.id) is State.COMPLETED)
+        until(lambda: lines(folder / "shells"))

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -38,9 +38,9 @@ time.sleep(600)
 
 
 @contextmanager
-def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
+def sleeper(**environment: str) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a command in a process group of its own, as jobs do."""
-    with subprocess.Popen(["sleep", "600"], start_new_session=True) as process:
+    with subprocess.Popen(["sleep", "600"], start_new_session=True, env=os.environ | environment) as process:
         try:
             yield process
         finally:
@@ -77,6 +77,24 @@ def test_the_command_of_a_dead_worker_is_ended(engine: Engine) -> None:
         assert len(engine.expire(now=NOW)) == 1
 
         assert command.wait(10) == -signal.SIGKILL
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="by /proc")
+def test_a_command_whose_worker_died_before_it_knew_the_group_is_ended_by_its_mark(engine: Engine) -> None:
+    worker = register(engine)
+    job_id = begin(engine, worker)
+    mark = worker.run_mark(job_id, 1)
+    others = [worker.run_mark(job_id, 2), worker.run_mark(job_id + 1, 1), mark + "1"]
+    with ExitStack() as stack:
+        innocent = [stack.enter_context(sleeper(LITEQ_RUN=other)) for other in others]
+        command = stack.enter_context(sleeper(LITEQ_RUN=mark))
+        worker.command(0, -1)
+        die(worker)
+
+        assert len(engine.expire(now=NOW)) == 1
+
+        assert command.wait(10) == -signal.SIGKILL
+        assert [one.poll() for one in innocent] == [None] * 3
 
 
 def test_a_process_that_only_has_the_number_of_a_command_is_left_alone(engine: Engine) -> None:

@@ -8,13 +8,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from liteq.store.sqlite.platform import Waker
 
 _LONGEST_POLL_MS = 2**31 - 1
+_LONGEST_DYING_MS = 500
+"""How long what was killed is waited for: a dying process may still have a disk to wait for."""
 
 _PRINT_WRITER = """
 import fcntl, os, struct, sys
@@ -63,10 +65,46 @@ def end_process(pid: int, start: int) -> None:
 
 
 def end_group(leader: int, start: int) -> None:
-    """Kill a process group, if its leader is still the one that began then. Another user's is left alone."""
+    """Kill a process group, if its leader is still the one that began then, and wait for the leader's end.
+
+    Another user's is left alone.
+    """
     if leader > 1 and start and process_start(leader) == start:
-        with suppress(ProcessLookupError, PermissionError):
+        with _end_of(leader) as ended, suppress(ProcessLookupError, PermissionError):
             os.killpg(leader, signal.SIGKILL)
+            ended.poll(_LONGEST_DYING_MS)
+
+
+def end_marked(mark: str) -> None:
+    """Kill the processes that have LITEQ_RUN=``mark`` in their environment. Only where /proc shows it."""
+    wanted = b"LITEQ_RUN=" + mark.encode()
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        # Another user's cannot be read, and one may end at any moment.
+        with suppress(OSError):
+            if wanted in entry.read_bytes().split(b"\0"):
+                pid = int(entry.parent.name)
+                with _end_of(pid) as ended:
+                    os.kill(pid, signal.SIGKILL)
+                    ended.poll(_LONGEST_DYING_MS)
+
+
+@contextmanager
+def _end_of(pid: int) -> Generator[select.poll]:
+    """Give what can be polled for the end of a process; where the kernel cannot tell, the poll only waits a moment."""
+    poll = select.poll()
+    if sys.platform != "linux":
+        yield poll
+        return
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError:
+        yield poll
+        return
+    try:
+        poll.register(fd, select.POLLIN)
+        yield poll
+    finally:
+        os.close(fd)
 
 
 def pid_namespace() -> int:

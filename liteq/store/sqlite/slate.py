@@ -59,6 +59,7 @@ class LifeLock:
         self.ino = file.ino
         self._file = file
         self._path = path
+        self._start = 0
         header = _HEADER.pack(_MAGIC, _VERSION, os.getpid(), hears_stop, _CLOCK.monotonic_ms(), 0, 0)
         self._write(header.ljust(_FIRST_SIZE, b"\0"), 0)
 
@@ -86,9 +87,15 @@ class LifeLock:
             raise storage_error(error, self._path) from None
 
     def command(self, slot: int, group: int) -> None:
-        """Write down that the slot's job runs a command, the leader of that process group."""
-        packed = _GROUP.pack(group, process_start(group) or 0)
+        """Write down that the slot's job runs a command, the leader of that process group, or is about to, by -1."""
+        packed = _GROUP.pack(group, (process_start(group) or 0) if group > 0 else 0)
         self._write(packed, _FIRST_SLOT_AT + _SLOT.size * slot + _GROUP_AT)
+
+    def run_mark(self, job_id: int, attempt: int) -> str:
+        """Give what tells the processes of this run from all others."""
+        if not self._start:
+            self._start = process_start(os.getpid()) or 0
+        return run_mark(os.getpid(), self._start, job_id, attempt)
 
     def clear(self, slot: int) -> None:
         """Write down that the slot's job is over."""
@@ -113,6 +120,11 @@ class LifeLock:
             os.pwrite(self._file.fd, content, offset)
         except OSError as error:
             raise storage_error(error, self._path) from None
+
+
+def run_mark(pid: int, pid_start: int, job_id: int, attempt: int) -> str:
+    """Give the mark of a run by the worker with that pid and start."""
+    return f"{pid}.{pid_start}.{job_id}.{attempt}"
 
 
 def slate_on(fd: int) -> Slate | None:

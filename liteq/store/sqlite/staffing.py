@@ -17,9 +17,9 @@ from liteq.store.sqlite.connection import Row
 from liteq.store.sqlite.deaths import DeathWatch, Neighbours
 from liteq.store.sqlite.file import JobFile
 from liteq.store.sqlite.platform import boot_id
-from liteq.store.sqlite.processes import end_group, end_process, pid_namespace, process_start
+from liteq.store.sqlite.processes import end_group, end_marked, end_process, pid_namespace, process_start
 from liteq.store.sqlite.reporting import cancel_as_asked
-from liteq.store.sqlite.slate import LifeLock, WorkerIdentity
+from liteq.store.sqlite.slate import LifeLock, WorkerIdentity, run_mark
 
 AT_ONCE = 500
 LEFT_TO_SUPERVISOR_MS = 500
@@ -185,18 +185,20 @@ class Staffing:
     def _bury(self, identity: WorkerIdentity, death: Death | None, now: int) -> list[Expired]:
         worker_id = identity.worker_id
         if self._is_here(identity):
-            self._end_commands(worker_id)
+            self._end_commands(identity)
         condemned = self.condemned.pop(worker_id, None)
         taken = self._take_all(worker_id, death or condemned or UNSEEN, now, strike=True)
         self.file.sidecar.forget(worker_id)
         self.seen_dead.pop(worker_id, None)
         return taken
 
-    def _end_commands(self, worker_id: int) -> None:
+    def _end_commands(self, identity: WorkerIdentity) -> None:
         """End what a dead worker's commands go on with: the next attempt must not run beside the first."""
-        slate = self.file.sidecar.read_slate(worker_id)
+        slate = self.file.sidecar.read_slate(identity.worker_id)
         for job in slate.started if slate else ():
             end_group(job.group, job.group_start)
+            if job.group < 0:
+                end_marked(run_mark(identity.pid, identity.pid_start, job.job_id, job.attempt))
 
     def _end_hung_orphan(self, identity: WorkerIdentity, latest: int, lease_ms: int) -> None:
         """Kill a worker that hangs and whose supervisor can no longer do it; its jobs are taken when it is dead."""
