@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from liteq.clock import Clock, to_datetime
-from liteq.errors import FileMoved, InvalidOption, LeaseLost, LiteqError, WrongState
+from liteq.errors import Busy, DiskFull, FileMoved, InvalidOption, LeaseLost, LiteqError, WrongState
 from liteq.model.fleet import WorkerCard
 from liteq.model.instants import to_ms
 from liteq.model.job import Claim, Report
@@ -217,9 +217,8 @@ class Claims:
         now, monotonic = self._clock.now_ms(), self._clock.monotonic_ms()
         self._slate.beat(monotonic)
         if monotonic >= self._expire_at:
-            if not self._given and not self._slate.intact():
-                self.close()
-                raise FileMoved("the lock file of this loop was removed; close the app and begin a new loop")
+            if not self._given:
+                self._refuse_lost()
             self._expire_at = monotonic + LOOK_FOR_DEAD_MS
             self._engine.expire(now=now, monotonic=monotonic)
         self._waiting += self._engine.claim(
@@ -234,13 +233,32 @@ class Claims:
             idle = LONGEST_IDLE_MS if due is None else max(1, min(LONGEST_IDLE_MS, due - now))
             self._watch.wait(idle)
 
+    def _refuse_lost(self) -> None:
+        """Raise FileMoved where the file, or the proof that this loop lives, is no longer where others look for it."""
+        if not self._engine.intact():
+            raise FileMoved("the file was deleted, renamed or replaced while open; nothing is claimed any more")
+        if not self._slate.intact():
+            self.close()
+            raise FileMoved("the lock file of this loop was removed; close the app and begin a new loop")
+
     def close(self) -> None:
-        """Give back what was claimed and not reported, and be a worker no more."""
+        """Give back what was claimed and not reported, and be a worker no more. After Busy it may be tried again."""
         if self._closed:
             return
         back = [claim for job, claim in self._given.values() if not job.reported] + list(self._waiting)
-        if back:
-            self._engine.release(back, reason="the loop ended", now=self._clock.now_ms())
-        self._engine.retire_worker(self._slate)
-        self._watch.close()
+        try:
+            if back:
+                self._engine.release(back, reason="the loop ended", now=self._clock.now_ms())
+            self._engine.retire_worker(self._slate)
+        except (Busy, DiskFull):
+            raise
+        except LiteqError:
+            self._let_all_go()
+            raise
+        self._let_all_go()
+
+    def _let_all_go(self) -> None:
         self._closed = True
+        # Whoever signed off has none; else it is found dead, and its jobs are taken.
+        self._slate.release(remove=False)
+        self._watch.close()

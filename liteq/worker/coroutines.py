@@ -69,6 +69,10 @@ class CoroutineSlots:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    def look_up(self) -> None:
+        """End the present rest: there may be nothing more to wait for."""
+        self._watch.wake()
+
     def leave(self) -> None:
         """Cancel what still runs; those jobs are given back."""
         loop = self._loop

@@ -298,6 +298,7 @@ class Worker:
         if not self._settings.burst and self._desk is not None:
             # The thread slots have ended, so this worker ends; in a burst the coroutines find their own end.
             self._desk.stopping = True
+        coroutines.look_up()
         while not coroutines.join(LOOK_EVERY_S):
             if self._must_leave():
                 coroutines.leave()

@@ -98,6 +98,22 @@ def test_a_limit_of_nothing_is_refused_and_leaves_nothing_to_close(app: Liteq, m
         app.work(max_jobs=0)
 
 
+def test_a_loop_whose_file_was_removed_says_so_and_keeps_no_descriptor(slow_app: Liteq, tmp_path: Path) -> None:
+    slow_app.task(name="t")(work)
+    slow_app.stats()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    claims = slow_app.claims(wait=True)
+    (tmp_path / "slow.db").unlink()
+
+    with pytest.raises(FileMoved):
+        next(claims)
+    with pytest.raises(FileMoved):
+        claims.close()
+
+    claims.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
+
+
 def test_a_loop_whose_lock_was_removed_claims_nothing_more(slow_app: Liteq, clock: HandClock, tmp_path: Path) -> None:
     task = slow_app.task(name="t")(work)
     task.enqueue()
