@@ -71,6 +71,8 @@ def test_a_command_in_a_thread_does_not_outlive_the_grace_of_its_worker(app: Lit
         assert supervisor.wait(20) == 0
         assert all(gone(pid) for pid in pids(folder / "shells"))
 
+    # Its worker ended it in time, and had not to be killed.
+    assert " killed: " not in (folder / "said").read_text()
     assert [state(app, one.id) for one in both] == [State.READY] * 2
     assert [outcomes(app, one.id) for one in both] == [["released"]] * 2
 
