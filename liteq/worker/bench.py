@@ -56,8 +56,6 @@ class Bench:
         self._tasks = tasks
         self._slots = slots
         self._burst = burst
-        self.on_stir: Callable[[], None] = _nobody
-        """Called when the rest of an idle bench ends because somebody has committed or a job is due."""
         self._must_leave = must_leave
         self.gave_up = False
         """Whether the bench ended with reports that could not be written."""
@@ -179,9 +177,7 @@ class Bench:
             return
         self._idle = True
         try:
-            longest = self._desk.idle_ms(LONGEST_IDLE_MS)
-            if self._watch.wait(longest) or longest < LONGEST_IDLE_MS:
-                self.on_stir()
+            self._watch.wait(self._desk.idle_ms(LONGEST_IDLE_MS))
         finally:
             self._idle = False
         too_soon = self._reported_at + LOOK_PAUSE_MS - self._desk.clock.monotonic_ms()
@@ -215,9 +211,6 @@ class Bench:
         except BaseException:
             self._claimed.extend(back)
             raise
-
-
-def _nobody() -> None: ...
 
 
 def drain(queue: deque[T]) -> list[T]:

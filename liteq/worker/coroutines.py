@@ -5,7 +5,6 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -16,6 +15,7 @@ from liteq.model.job import Claim
 from liteq.store.engine import Watch
 from liteq.task import Definition
 from liteq.worker.bench import EXIT_FORKED, LOOK_PAUSE_MS, TROUBLE_PAUSE_MS, drain
+from liteq.worker.deafness import hear_no_signals
 from liteq.worker.desk import Desk
 from liteq.worker.records import kept
 from liteq.worker.runner import Runner, not_started
@@ -49,8 +49,6 @@ class CoroutineSlots:
         self._watch = watch
         self._tasks = tasks
         self._burst = burst
-        self.on_stir: Callable[[], None] | None = None
-        """Called when somebody has committed or a job is due."""
         self._free = deque(range(first, first + slots))
         self._verdicts: deque[Verdict] = deque()
         self._active: dict[asyncio.Task[None], Run] = {}
@@ -111,8 +109,8 @@ class CoroutineSlots:
         self._loop = asyncio.get_running_loop()
         # Reports and claims go through one thread, in order; the loop goes on while that waits for the disk.
         with (
-            ThreadPoolExecutor(max_workers=1, thread_name_prefix="liteq-desk") as clerk,
-            ThreadPoolExecutor(max_workers=1, thread_name_prefix="liteq-watch") as watcher,
+            ThreadPoolExecutor(1, "liteq-desk", initializer=hear_no_signals) as clerk,
+            ThreadPoolExecutor(1, "liteq-watch", initializer=hear_no_signals) as watcher,
         ):
             while await self._try_turn(clerk, watcher):
                 pass
@@ -193,11 +191,7 @@ class CoroutineSlots:
             await asyncio.sleep(too_soon / 1000)
 
     def _listen(self) -> bool:
-        longest = self._desk.idle_ms(LONGEST_LISTEN_MS)
-        news = self._watch.wait(longest)
-        if self.on_stir is not None and (news or longest < LONGEST_LISTEN_MS):
-            self.on_stir()
-        return news
+        return self._watch.wait(self._desk.idle_ms(LONGEST_LISTEN_MS))
 
     def _begin(self, claim: Claim) -> None:
         slot = self._free.popleft()

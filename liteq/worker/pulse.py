@@ -4,6 +4,7 @@ import logging
 import threading
 
 from liteq.errors import LiteqError
+from liteq.worker.deafness import hear_no_signals
 from liteq.worker.desk import Desk
 
 BEAT_EVERY_MS = 1_000
@@ -38,6 +39,7 @@ class Pulse:
         self._turned_at = self._desk.clock.monotonic_ms()
 
     def _run(self) -> None:
+        hear_no_signals()
         while True:
             try:
                 self._beat()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from liteq.errors import Busy, DiskFull
 from liteq.worker.bench import Bench
+from liteq.worker.deafness import hear_no_signals
 from liteq.worker.desk import Desk
 from liteq.worker.leash import Leash
 from liteq.worker.limits import Limits
@@ -14,9 +15,7 @@ from liteq.worker.pulse import Pulse
 from liteq.worker.runner import Runner
 
 BUSY_TURN_MS = 50
-IDLE_TURN_MS = 2_000
-AWAKE_MS = 250
-"""For so long after something stirred the turns are short: a job may begin at any moment."""
+IDLE_TURN_MS = 500
 LOOK_AROUND_EVERY_MS = 1_000
 FROZEN_MS = 500
 """Woken so much too late, this process was stopped itself, and knows nothing about others until they have beaten."""
@@ -53,7 +52,6 @@ class Tender:
         self._pulse = Pulse(desk, lease_ms=lease_ms)
         self._looked_around_at = desk.clock.monotonic_ms()
         self._patient_until = 0
-        self._awake_until = 0
         self._deaths = desk.engine.watch_deaths()
         self._runner = runner
         self._bench = bench
@@ -77,6 +75,7 @@ class Tender:
         self._pulse.stop()
 
     def _run(self) -> None:
+        hear_no_signals()
         while True:
             try:
                 if self._rest():
@@ -92,19 +91,11 @@ class Tender:
                 log.exception("upkeep failed; the jobs go on")
                 time.sleep(IDLE_TURN_MS / 1000)
 
-    def stir(self) -> None:
-        """Somebody has committed, or a job is about to begin: look up. May be called often, by any thread."""
-        now = self._desk.clock.monotonic_ms()
-        if now >= self._awake_until:
-            self._awake_until = now + AWAKE_MS
-            self._deaths.wake()
-
     def _rest(self) -> bool:
         """Wait for the next turn; tell whether somebody may have died."""
-        awake = self._runner.runs or self._desk.clock.monotonic_ms() < self._awake_until
         # Once it was heard, a line that has ended could be read for ever.
         line = None if self._leash is None or self._desk.stopping else self._leash.fileno()
-        timeout_ms = BUSY_TURN_MS if awake else min(IDLE_TURN_MS, self._deaths.look_again_ms())
+        timeout_ms = BUSY_TURN_MS if self._runner.runs else min(IDLE_TURN_MS, self._deaths.look_again_ms())
         end = self._desk.clock.monotonic_ms() + timeout_ms
         died = self._deaths.wait(timeout_ms, also=line)
         now = self._desk.clock.monotonic_ms()

@@ -182,9 +182,6 @@ class Worker:
         coroutines = self._coroutines(desk, runner)
         tender = self._new_tender(desk, runner, bench, coroutines)
         scheduling = SchedulerLoop(Scheduler(self._engine, self._clock)) if self._settings.scheduler else None
-        bench.on_stir = tender.stir
-        if coroutines is not None:
-            coroutines.on_stir = tender.stir
         # A signal may have come before there was anything to stop.
         desk.stopping = desk.stopping or self._wishes > 0
         for part in (tender, scheduling, coroutines):

@@ -6,8 +6,8 @@ import msgspec
 
 from liteq.store.sqlite.processes import ProcessWatch
 
-LOOK_EVERY_MS = 2_000
-LEASED_MS = 1_000
+LOOK_EVERY_MS = 1_000
+LEASED_MS = 500
 """How often to look where somebody alive may have to be judged by its beats."""
 HALF_BLIND_MS = 250
 """How often to look where not every death would be told."""
