@@ -21,7 +21,7 @@ from liteq.lock import Locks
 from liteq.locking import Locking
 from liteq.model.instants import to_ms
 from liteq.model.job import Enqueued
-from liteq.model.names import check_name
+from liteq.model.names import check_names
 from liteq.model.payload import MAX_PAYLOAD
 from liteq.model.retry import DEFAULT_RETRY, Retry
 from liteq.model.schedule import AnySchedule
@@ -331,7 +331,7 @@ class Liteq(Enqueueing, Handling, Batching, Locking):
     ) -> WorkResult:
         """Run jobs in this thread until stopped, or with ``burst`` until nothing is left. Gives what was done."""
         settings = WorkSettings(
-            queues=None if queues is None else tuple(check_name(queue, what="queue") for queue in queues),
+            queues=check_names(queues, what="queue"),
             threads=threads,
             coroutines=coroutines,
             burst=burst,
@@ -368,7 +368,7 @@ class Liteq(Enqueueing, Handling, Batching, Locking):
     ) -> Generator[Worker]:
         """Run jobs beside the block, in threads of this process; at its end running jobs are finished."""
         settings = WorkSettings(
-            queues=None if queues is None else tuple(queues),
+            queues=check_names(queues, what="queue"),
             threads=threads,
             coroutines=coroutines,
             retention_ms=self.retention_ms,
@@ -392,9 +392,15 @@ class Liteq(Enqueueing, Handling, Batching, Locking):
         wait: bool = True,
     ) -> Claims:
         """Iterate over claims, consumer style; each is reported by its own methods. ``wait=False`` ends when empty."""
-        names = tuple(tasks) if tasks is not None else tuple(definition.name for definition in self.tasks)
+        names = check_names(tasks, what="task")
         return Claims(
-            self.engine, self.clock, queues=queues, tasks=names, limit=limit, wait=wait, lease_ms=self.lease_ms
+            self.engine,
+            self.clock,
+            queues=check_names(queues, what="queue"),
+            tasks=tuple(definition.name for definition in self.tasks) if names is None else names,
+            limit=limit,
+            wait=wait,
+            lease_ms=self.lease_ms,
         )
 
 
