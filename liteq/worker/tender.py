@@ -9,6 +9,7 @@ from liteq.errors import Busy, DiskFull
 from liteq.worker.bench import Bench
 from liteq.worker.deafness import hear_no_signals
 from liteq.worker.desk import Desk
+from liteq.worker.hearing import Hearing
 from liteq.worker.leash import Leash
 from liteq.worker.limits import Limits
 from liteq.worker.pulse import Pulse
@@ -45,6 +46,7 @@ class Tender:
         lease_ms: int | None,
         leash: Leash | None,
         retention_ms: int | None,
+        hearing: Hearing,
         stop_coroutine: Callable[..., None] | None,
     ) -> None:
         self._desk = desk
@@ -58,6 +60,7 @@ class Tender:
         self._runner = runner
         self._bench = bench
         self._retention_ms = retention_ms
+        self._hearing = hearing
         self._stop_coroutine = stop_coroutine
         self._over = False
         self._due: dict[str, int] = {}
@@ -106,6 +109,7 @@ class Tender:
         return died
 
     def _turn(self) -> None:
+        self._hearing.listen()
         if self._desk.stopping and not self._told:
             self._told = True
             log.info("stopping: running jobs may finish; a second signal gives them back")

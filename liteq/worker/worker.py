@@ -28,6 +28,7 @@ from liteq.worker.alarm import Alarm
 from liteq.worker.bench import Bench
 from liteq.worker.coroutines import CoroutineSlots
 from liteq.worker.desk import Desk
+from liteq.worker.hearing import Hearing
 from liteq.worker.leash import Leash
 from liteq.worker.limits import Limits
 from liteq.worker.records import keep_records, leave_records
@@ -121,6 +122,7 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._alarm = Alarm(clock, engine.busy_here)
+        self._hearing = Hearing(clock, self._alarm)
 
     def start(self) -> None:
         """Run in a thread of its own; returns once the worker is known, or raises why it is not."""
@@ -253,6 +255,7 @@ class Worker:
             lease_ms=self._settings.lease_ms,
             leash=self._leash,
             retention_ms=self._settings.retention_ms,
+            hearing=self._hearing,
             stop_coroutine=None if coroutines is None else coroutines.stop_asked,
         )
 
@@ -377,14 +380,17 @@ class Worker:
             # The terminal is gone, which by default would kill, and charge what runs with a crash.
             numbers.append(signal.SIGHUP)
         before: dict[signal.Signals, Any] = {number: signal.signal(number, self._on_signal) for number in numbers}
+        self._hearing.open()
         try:
             yield
         finally:
+            self._hearing.close()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         # Only flags, the alarm and the watch: a lock or a log call here could wait for the very thread it interrupts.
+        self._alarm.note_heard()
         self._wishes += 1
         grace_ms = self._settings.grace_ms if self._wishes == 1 else 0
         leave_at = self._clock.monotonic_ms() + grace_ms
