@@ -52,6 +52,10 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     parents: tuple[int, ...] = ()
     siblings: tuple[int, ...] = ()
     on_parent_failure: OnParentFailure = "cancel"
+    concurrency_key: str | None = None
+    """Of the jobs with the same key at most ``key_max_running`` run at once, started at ``key_rate``, a rate's text."""
+    key_max_running: int = 1
+    key_rate: str | None = None
 
 
 class Enqueued(msgspec.Struct, frozen=True):
@@ -82,6 +86,8 @@ class Claim(msgspec.Struct, frozen=True):
     backoff: bytes | None
     timeout_ms: int | None
     fire_at: int | None
+    concurrency_key: str | None = None
+    key_rate: str | None = None
 
     @property
     def last_chance(self) -> bool:
@@ -154,6 +160,9 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     schedule_id: int | None
     fire_at: int | None
     unique_key: str | None
+    concurrency_key: str | None
+    key_max_running: int | None
+    key_rate: str | None
     reason: str | None
     result_error: str | None
     backoff: bytes | None

@@ -33,6 +33,7 @@ from liteq.model.job import (
     NewJob,
     Report,
 )
+from liteq.model.limits import Limit, Limited, LimitRecord, Turn
 from liteq.model.transitions import State
 
 
@@ -101,7 +102,7 @@ class Engine(Protocol):
         """Store the jobs, ready or scheduled by their ``run_at``, all or none, answers in the given order.
 
         Those with parents wait until the last has completed; one whose parent is dead or cancelled already is cancelled
-        at once unless it said ``run``. Raises UniqueKeyTaken where a key is held and the job said ``raise``, and
+        at once unless it said ``run``. Those whose concurrency key is in use are blocked until their turn comes. Raises UniqueKeyTaken where a key is held and the job said ``raise``, and
         DependencyError where a parent does not exist or does not stand before its child.
         """
         ...
@@ -113,7 +114,8 @@ class Engine(Protocol):
     ) -> list[Claim]:
         """Take at most ``limit`` ready jobs for the worker: priority, then ``run_at``, then id. None means all queues.
 
-        Due scheduled jobs are promoted first. Takes no write lock when there is nothing to take.
+        Due scheduled jobs are promoted first. No more of a queue or task than its limit lets run at once or start now;
+        the jobs of a key take turns by themselves. Takes no write lock when there is nothing to take.
         """
         ...
 
@@ -137,8 +139,13 @@ class Engine(Protocol):
         """running -> scheduled, no failure. LeaseLost when late."""
         ...
 
-    def release(self, claims: Sequence[Claim], *, reason: str, now: int) -> list[Claim]:
-        """running -> ready, unharmed, for each; give back those that were lost."""
+    def release(
+        self, claims: Sequence[Claim], *, reason: str, now: int, unstarted: bool = False
+    ) -> list[Claim]:
+        """running -> ready, or blocked behind its key, unharmed, for each; give back those that were lost.
+
+        ``unstarted``: none of them had begun, so their rates get the tokens back.
+        """
         ...
 
     def abort(self, claim: Claim, *, report: Report, now: int) -> None:
@@ -188,6 +195,28 @@ class Engine(Protocol):
 
     def resume_queue(self, queue: str) -> bool:
         """Let the queue's jobs be claimed again; false when it was not paused."""
+        ...
+
+    # ---- limits
+
+    def put_limit(self, of: Limited, name: str, limit: Limit) -> None:
+        """Limit a queue or task as an operator wants it; a side that is None stays as it was."""
+        ...
+
+    def remove_limit(self, of: Limited, name: str) -> bool:
+        """Take back what an operator has set; false when nothing was. What a program declares holds again."""
+        ...
+
+    def declare_limits(self, limits: Mapping[str, Limit]) -> None:
+        """Note, by the names of tasks, what a program declares of all of its tasks. Writes only what is new."""
+        ...
+
+    def limits(self) -> list[LimitRecord]:
+        """Give the limits of queues, then of tasks, by name."""
+        ...
+
+    def turn_of(self, key: str) -> Turn:
+        """Give how a concurrency key stands."""
         ...
 
     # ---- schedules
@@ -311,14 +340,20 @@ class Engine(Protocol):
 
     def metrics(self, *, since_minute: int) -> list[MetricRow]: ...
 
-    def next_due(self) -> int | None:
-        """Give the earliest ``run_at`` of a scheduled job, None when there is none."""
+    def next_due(self, *, now: int) -> int | None:
+        """Give the earliest instant at which time alone makes a job claimable, None when there is none.
+
+        That is the ``run_at`` of a scheduled job, or the next token of a rate that is spent.
+        """
         ...
 
-    def work_left(self, *, worker_id: int, queues: Sequence[str] | None, tasks: Sequence[str], until: int) -> bool:
+    def work_left(
+        self, *, worker_id: int, queues: Sequence[str] | None, tasks: Sequence[str], until: int, now: int
+    ) -> bool:
         """Tell whether the worker has anything to run or report, or to try again before ``until``.
 
-        Jobs that were delayed and never begun do not count.
+        Jobs that were delayed and never begun do not count. Those that a limit or a key holds up do, while a running job
+        holds it up or a token comes before ``until``; in a paused queue they do not.
         """
         ...
 

@@ -305,7 +305,7 @@ class Worker:
         self.left_running = len(runs)
         for run in runs:
             run.lost = True
-        desk.release([run.claim for run in runs], "the worker left before it had ended")
+        desk.release([run.claim for run in runs], "the worker left before it had ended", unstarted=False)
 
     def _coroutines(self, desk: Desk, runner: Runner) -> CoroutineSlots | None:
         names = self._names("coroutine")

@@ -179,7 +179,7 @@ def _questions(engine: Engine) -> Verb:
 
     def ask(engine: Engine) -> object:
         wanted = JobFilter(states=(State.SCHEDULED, State.COMPLETED))
-        facts = engine.lane_counts(), engine.queues(), engine.metrics(since_minute=0), engine.next_due()
+        facts = engine.lane_counts(), engine.queues(), engine.metrics(since_minute=0), engine.next_due(now=NOW)
         jobs = [(engine.get_job(job_id), engine.attempts(job_id), engine.tags(job_id)) for job_id in job_ids]
         return (
             facts,
@@ -205,7 +205,7 @@ def _watch(engine: Engine) -> Verb:
 
 def _work_left(engine: Engine) -> Verb:
     enqueue_one(engine)
-    return lambda engine: engine.work_left(worker_id=1, queues=None, tasks=("task",), until=LATER)
+    return lambda engine: engine.work_left(worker_id=1, queues=None, tasks=("task",), until=LATER, now=NOW)
 
 
 def _facts(engine: Engine) -> Verb:

@@ -7,6 +7,10 @@ import msgspec
 
 from liteq.model.job import SCOPE_CODES, NewJob
 
+CHILDREN = 1
+KEYED = 8
+"""The bits of a job's column ``aftermath``: what follows from its end. Most jobs have none, and cost nothing."""
+
 
 def job_bindings(job: NewJob, now: int) -> dict[str, Any]:
     """Give the columns of a job that is to be inserted."""
@@ -28,6 +32,17 @@ def job_bindings(job: NewJob, now: int) -> dict[str, Any]:
         "unique_key": None if unique is None else unique.key,
         "backoff": job.backoff,
         "args": job.args,
+    }
+
+
+def key_bindings(job: NewJob) -> dict[str, Any]:
+    """Give the columns of a job's concurrency key, empty without one."""
+    keyed = job.concurrency_key is not None
+    return {
+        "concurrency_key": job.concurrency_key,
+        "key_max_running": job.key_max_running if keyed else None,
+        "key_rate": job.key_rate if keyed else None,
+        "aftermath": KEYED if keyed else 0,
     }
 
 

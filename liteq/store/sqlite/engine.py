@@ -8,6 +8,7 @@ from liteq.store.sqlite.claiming import Claiming
 from liteq.store.sqlite.enqueueing import Enqueueing
 from liteq.store.sqlite.file import BUSY_TIMEOUT_MS, JobFile
 from liteq.store.sqlite.handling import Handling
+from liteq.store.sqlite.limiting import Limiting
 from liteq.store.sqlite.reporting import Reporting
 from liteq.store.sqlite.scheduling import Scheduling
 from liteq.store.sqlite.slate import LifeLock
@@ -15,7 +16,7 @@ from liteq.store.sqlite.staffing import Staffing
 from liteq.store.sqlite.tending import Tending
 
 
-class SqliteEngine(Enqueueing, Claiming, Reporting, Handling, Scheduling, Asking, Staffing, Tending):
+class SqliteEngine(Enqueueing, Claiming, Reporting, Handling, Limiting, Scheduling, Asking, Staffing, Tending):
     """Keeps jobs in one SQLite file. Thread-safe."""
 
     def __init__(

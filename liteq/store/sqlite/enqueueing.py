@@ -1,12 +1,13 @@
-"""Jobs come in: plain ones many at a time, those with a unique key one by one past its holder."""
+"""Jobs come in: plain ones many at a time, those with a unique key one by one past its holder, bound ones to wait."""
 
 from collections.abc import Sequence
 
 from liteq.errors import DependencyError, UniqueKeyTaken
 from liteq.model.job import POLICY_CODES, Enqueued, NewJob, Unique
 from liteq.model.transitions import FINISHED, State
-from liteq.store.sqlite.binding import id_list, job_bindings
+from liteq.store.sqlite.binding import id_list, job_bindings, key_bindings
 from liteq.store.sqlite.file import JobFile
+from liteq.store.sqlite.turns import settle_keys
 
 
 class Enqueueing:
@@ -16,7 +17,7 @@ class Enqueueing:
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: int) -> list[Enqueued]:
         self.file.refuse_when_nearly_full()
-        if self.file.writer.holds() and any(job.unique is not None or _has_parents(job) for job in jobs):
+        if self.file.writer.holds() and not all(_is_plain(job) for job in jobs):
             with self.file.all_or_none():
                 return self._enqueue(jobs, now)
         return self.file.shared_commit.run(lambda: self._enqueue(jobs, now))
@@ -25,12 +26,15 @@ class Enqueueing:
         answers: list[Enqueued] = []
         plain: list[NewJob] = []
         for job in jobs:
-            if job.unique is None and not _has_parents(job):
+            if _is_plain(job):
                 plain.append(job)
                 continue
             answers += self._insert(plain, now)
             plain = []
             answers.append(self._enqueue_one(job, answers, now))
+        keys = [job.concurrency_key for job in jobs if job.concurrency_key is not None]
+        if keys:
+            settle_keys(self.file.writer.connection, keys, now=now)
         return answers + self._insert(plain, now)
 
     def _enqueue_one(self, job: NewJob, earlier: Sequence[Enqueued], now: int) -> Enqueued:
@@ -38,7 +42,11 @@ class Enqueueing:
             held = self._held(job, job.unique, now)
             if held is not None:
                 return held
-        return self._insert_child(job, earlier, now) if _has_parents(job) else self._insert([job], now)[0]
+        if _has_parents(job):
+            return self._insert_child(job, earlier, now)
+        if job.concurrency_key is not None:
+            return self._insert_bound(job, _at_rest(job, now), now)
+        return self._insert([job], now)[0]
 
     def _insert(self, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
         if not jobs:
@@ -64,10 +72,7 @@ class Enqueueing:
         stopped = bool(failed) and job.on_parent_failure == "cancel"
         state = State.CANCELLED if stopped else State.WAITING if left else _at_rest(job, now)
         reason = f"its parent, job {failed[0]}, was {State(states[failed[0]]).word}" if stopped else None
-        values = {"state": int(state), "parents_left": len(left), "reason": reason}
-        connection.rows("enqueue_child", job_bindings(job, now) | values)
-        answer = Enqueued(connection.raw.last_insert_rowid())
-        self._tag([job], [answer])
+        answer = self._insert_bound(job, state, now, parents_left=len(left), reason=reason)
         policy = POLICY_CODES[job.on_parent_failure]
         links = [
             {"parent_id": parent, "child_id": answer.job_id, "policy": policy, "place": place}
@@ -76,6 +81,17 @@ class Enqueueing:
         connection.many("link", links)
         if left and not stopped:
             connection.rows("note_children", {"job_ids": id_list(left)})
+        return answer
+
+    def _insert_bound(
+        self, job: NewJob, state: State, now: int, *, parents_left: int = 0, reason: str | None = None
+    ) -> Enqueued:
+        """Store a job that waits for others: for its parents, or for its turn among those of its key."""
+        values = {"state": int(state), "parents_left": parents_left, "reason": reason}
+        connection = self.file.writer.connection
+        connection.rows("enqueue_bound", job_bindings(job, now) | key_bindings(job) | values)
+        answer = Enqueued(connection.raw.last_insert_rowid())
+        self._tag([job], [answer])
         return answer
 
     def _tag(self, jobs: Sequence[NewJob], answers: Sequence[Enqueued]) -> None:
@@ -110,12 +126,17 @@ class Enqueueing:
                 "args_crc": job.args_crc,
                 "now": now,
             }
-            if self.file.writer.connection.rows("replace", values):
+            if replaced := self.file.writer.connection.rows("replace", values):
+                settle_keys(self.file.writer.connection, [replaced[0][0]], now=now)
                 return Enqueued(job_id, "replaced")
         raise UniqueKeyTaken(
             f"the unique key {unique.key[:60]!r} is held by job {job_id}, which is {state.word}",
             job_id=job_id,
         )
+
+
+def _is_plain(job: NewJob) -> bool:
+    return job.unique is None and job.concurrency_key is None and not _has_parents(job)
 
 
 def _has_parents(job: NewJob) -> bool:
@@ -129,4 +150,6 @@ def _sibling(place: int, earlier: Sequence[Enqueued]) -> int:
 
 
 def _at_rest(job: NewJob, now: int) -> State:
-    return State.SCHEDULED if job.run_at > now else State.READY
+    if job.run_at > now:
+        return State.SCHEDULED
+    return State.READY if job.concurrency_key is None else State.BLOCKED

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from liteq.errors import UniqueKeyTaken
 from liteq.model.job import Change
 from liteq.store.sqlite import metering
-from liteq.store.sqlite.aftermath import CHILDREN, after_end
-from liteq.store.sqlite.binding import id_list
+from liteq.store.sqlite.aftermath import after_end
+from liteq.store.sqlite.binding import CHILDREN, id_list
 from liteq.store.sqlite.file import JobFile
+from liteq.store.sqlite.turns import settle_keys
 
 
 class Handling:
@@ -44,7 +45,9 @@ class Handling:
                     job_id=holder,
                 )
             connection.rows("free_key", {"job_id": holder})
-        return bool(connection.rows("requeue", {"job_id": job_id, "now": now}))
+        moved = connection.rows("requeue", {"job_id": job_id, "now": now})
+        settle_keys(connection, (row[0] for row in moved), now=now)
+        return bool(moved)
 
     def reschedule(self, job_ids: Sequence[int], change: Change, *, now: int) -> list[int]:
         values = {
@@ -55,7 +58,9 @@ class Handling:
             "now": now,
         }
         with self.file.writer.transaction():
-            return sorted(row[0] for row in self.file.writer.connection.rows("reschedule", values))
+            moved = self.file.writer.connection.rows("reschedule", values)
+            settle_keys(self.file.writer.connection, (row[1] for row in moved), now=now)
+        return sorted(row[0] for row in moved)
 
     def delete(self, job_ids: Sequence[int], *, now: int) -> list[int]:
         with self.file.writer.transaction():
@@ -79,7 +84,8 @@ def delete_jobs(file: JobFile, job_ids: Sequence[int], *, now: int) -> list[int]
         for statement in ("forget_attempts", "untag", "unlink"):
             connection.rows(statement, {"job_ids": id_list(gone)})
         connection.many(
-            "unlink_children", [{"parent_id": job_id} for job_id, aftermath in rows if not aftermath & CHILDREN]
+            "unlink_children", [{"parent_id": job_id} for job_id, aftermath, _ in rows if not aftermath & CHILDREN]
         )
-        after_end(connection, rows, failed="deleted", now=now)
+        after_end(connection, [row[:2] for row in rows], failed="deleted", now=now)
+        settle_keys(connection, (row[2] for row in rows), now=now)
     return gone

@@ -1,8 +1,8 @@
 -- name: get_jobs
 SELECT id, state, queue, task, priority, run_at, attempt, failures, crashes, max_failures, max_crashes, timeout_ms,
        owner, enqueued_at, claimed_at, started_at, finished_at, cancel_asked_at, overdue_attempt,
-       schedule_id, fire_at, unique_key, reason,
-       result_error, backoff, args, result
+       schedule_id, fire_at, unique_key, concurrency_key, key_max_running, key_rate, reason, result_error,
+       backoff, args, result
 FROM liteq_job
 WHERE id IN (SELECT value FROM json_each(:job_ids))
 ORDER BY id DESC;

@@ -1,0 +1,131 @@
+"""Jobs with a concurrency key take turns.
+
+Of each key those that run and those that are ready, the next ones, are in their turn; all others are blocked, and no
+claim ever looks at them. A keyed job becomes ready here only: every verb that would make it so blocks it and then
+settles its key, and so does every verb by which one leaves its turn, in the same transaction. The rows are counted;
+there is no number beside them that could drift, and a report that is refused has settled nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from liteq.model.job import Claim
+from liteq.model.rate import stored_rate
+from liteq.store.sqlite.binding import id_list, name_list
+from liteq.store.sqlite.connection import Connection
+
+PASSED_OVER = 50
+"""How many jobs of paused queues are passed over for one behind them that can start."""
+
+
+class _Next(msgspec.Struct, frozen=True):
+    """A blocked job near the head of its key's line."""
+
+    job_id: int
+    priority: int
+    run_at: int
+    max_running: int
+    rate: str | None
+    queue: str
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        return (-self.priority, self.run_at, self.job_id)
+
+
+def settle_jobs(connection: Connection, job_ids: Iterable[int], *, now: int) -> None:
+    """Settle the keys of jobs that have left their turn, or want one."""
+    settle_keys(connection, (row[0] for row in connection.rows("keys_of", {"job_ids": id_list(job_ids)})), now=now)
+
+
+def settle_keys(connection: Connection, keys: Iterable[str | None], *, now: int) -> None:
+    """Let in, key by key, those whose turn it is. None stands for a job without a key."""
+    for key in dict.fromkeys(keys):
+        if key is not None:
+            while _advance(connection, key, now):
+                pass
+
+
+def wake_keys(connection: Connection, keys: Sequence[str], *, now: int) -> None:
+    """Settle keys that have a token again."""
+    connection.rows("wake", {"keys": name_list(keys)})
+    settle_keys(connection, keys, now=now)
+
+
+def spend_tokens(connection: Connection, claims: Sequence[Claim], *, now: int) -> None:
+    """Take a token for each of the claims, whose keys have a rate; who is next waits for the next token."""
+    for claim in claims:
+        _move_token(connection, claim, now, tokens=1)
+    connection.rows("sweep_tokens", {"now": now})
+    settle_keys(connection, (claim.concurrency_key for claim in claims), now=now)
+
+
+def return_tokens(connection: Connection, claims: Sequence[Claim], *, now: int) -> None:
+    """Take back the tokens of claims that did not start."""
+    for claim in claims:
+        _move_token(connection, claim, now, tokens=-1)
+
+
+def _move_token(connection: Connection, claim: Claim, now: int, *, tokens: int) -> None:
+    if claim.key_rate is None:
+        return
+    rate, key = stored_rate(claim.key_rate), claim.concurrency_key
+    next_us = rate.spend(_next_us(connection, key), now, tokens=tokens)
+    connection.rows("keep_token", {"key": key, "next_us": next_us, "full_at": rate.full_at(next_us)})
+
+
+def _next_us(connection: Connection, key: str | None) -> int | None:
+    found = connection.rows("next_token", {"key": key})
+    return found[0][0] if found else None
+
+
+def _advance(connection: Connection, key: str, now: int) -> bool:
+    """Do the next step for a key, and tell whether there may be more: one that is let in may change who is next."""
+    line = _line(connection, key, 1)
+    if not line:
+        return False
+    in_turn, ready = connection.rows("in_turn", {"key": key})[0]
+    if in_turn < line[0].max_running:
+        return _let_in(connection, key, in_turn, ready, line[0].max_running - in_turn, now)
+    return ready > 0 and in_turn == line[0].max_running and _swap(connection, key, line[0])
+
+
+def _line(connection: Connection, key: str, limit: int) -> list[_Next]:
+    return [_Next(*row) for row in connection.rows("line", {"key": key, "limit": limit})]
+
+
+def _let_in(connection: Connection, key: str, in_turn: int, ready: int, free: int, now: int) -> bool:
+    paused = {row[0] for row in connection.rows("paused_queues")}
+    line = _line(connection, key, free + (PASSED_OVER if paused else 0))
+    chosen: list[int] = []
+    for job in sorted(line, key=lambda one: one.queue in paused)[:free]:
+        if in_turn + len(chosen) >= job.max_running:
+            break
+        if job.rate is not None and not _has_token(connection, key, job.rate, ready + len(chosen), now):
+            break
+        chosen.append(job.job_id)
+    if chosen:
+        connection.rows("take_turn", {"job_ids": id_list(chosen)})
+    return bool(chosen)
+
+
+def _has_token(connection: Connection, key: str, rate_text: str, ready: int, now: int) -> bool:
+    """Tell whether the key has a token more than its ready jobs will take; else have it looked at when it has."""
+    rate, next_us = stored_rate(rate_text), _next_us(connection, key)
+    if rate.tokens(next_us, now) > ready:
+        return True
+    if ready == 0:
+        connection.rows("wake_later", {"key": key, "wake_at": rate.next_at(next_us, now)})
+    # Whoever claims a ready one spends its token, and has the key settled then.
+    return False
+
+
+def _swap(connection: Connection, key: str, first: _Next) -> bool:
+    """Give the turn of the last that no worker has taken yet to the first in the line, if that comes before it."""
+    job_id, priority, run_at = connection.rows("last_in_turn", {"key": key})[0]
+    if first.place >= (-priority, run_at, job_id):
+        return False
+    connection.rows("block", {"job_id": job_id})
+    connection.rows("take_turn", {"job_ids": id_list([first.job_id])})
+    return True
