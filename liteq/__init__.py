@@ -38,6 +38,7 @@ from liteq.errors import (
 )
 from liteq.job import Job, JobContext
 from liteq.model.priority import Priority
+from liteq.model.rate import Rate
 from liteq.model.retry import Retry
 from liteq.model.schedules import ScheduleWarning, at, cron, every, manual
 from liteq.model.transitions import Outcome, State
@@ -72,6 +73,7 @@ __all__ = [
     "PayloadNotSerializable",
     "PayloadTooLarge",
     "Priority",
+    "Rate",
     "ReadOnly",
     "Retry",
     "ScheduleNotFound",

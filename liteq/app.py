@@ -28,7 +28,7 @@ from liteq.schedules import Schedules, StoredSchedule
 from liteq.signature import PayloadSignature
 from liteq.store.engine import Engine
 from liteq.store.sqlite.engine import SqliteEngine
-from liteq.task import Call, Options, Payload, Settings, Task, TaskDecorator
+from liteq.task import Call, DeclaredSettings, Payload, Settings, Task, TaskDecorator, read_declared
 from liteq.worker.claims import Claims
 from liteq.worker.leash import Leash
 from liteq.worker.worker import Worker, WorkResult, WorkSettings, check_lease
@@ -142,13 +142,16 @@ class Liteq(Handling):
     @overload
     def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
     @overload
-    def task(self, /, *, name: str | None = None, **settings: Unpack[Settings]) -> TaskDecorator: ...
-    def task(self, function: Any = None, /, *, name: str | None = None, **settings: Unpack[Settings]) -> Any:
-        """Declare a function or coroutine function as a task; the options are the defaults of its jobs."""
-        options = Options().with_settings(settings)
+    def task(self, /, *, name: str | None = None, **settings: Unpack[DeclaredSettings]) -> TaskDecorator: ...
+    def task(self, function: Any = None, /, *, name: str | None = None, **settings: Unpack[DeclaredSettings]) -> Any:
+        """Declare a function or coroutine function as a task; the options are the defaults of its jobs.
+
+        ``max_running`` and ``rate`` limit all of its jobs together, over all workers.
+        """
+        options, limit = read_declared(settings)
 
         def declare(wanted: Callable[..., Any]) -> Task[..., Any]:
-            definition = self.tasks.add_function(wanted, name, options)
+            definition = self.tasks.add_function(wanted, name, options, limit)
             return Task(wanted, definition, self._send, self.max_payload, options)
 
         return declare if function is None else declare(function)
@@ -156,13 +159,13 @@ class Liteq(Handling):
     @overload
     def job(self, payload: C, /) -> C: ...
     @overload
-    def job(self, /, *, name: str | None = None, **settings: Unpack[Settings]) -> Callable[[C], C]: ...
-    def job(self, payload: Any = None, /, *, name: str | None = None, **settings: Unpack[Settings]) -> Any:
+    def job(self, /, *, name: str | None = None, **settings: Unpack[DeclaredSettings]) -> Callable[[C], C]: ...
+    def job(self, payload: Any = None, /, *, name: str | None = None, **settings: Unpack[DeclaredSettings]) -> Any:
         """Declare a job class: a ``Payload`` whose fields are the arguments and whose ``handle`` does the work."""
-        options = Options().with_settings(settings)
+        options, limit = read_declared(settings)
 
         def declare(wanted: C) -> C:
-            self.tasks.add_class(wanted, name, options)
+            self.tasks.add_class(wanted, name, options, limit)
             return wanted
 
         return declare if payload is None else declare(payload)
@@ -337,7 +340,8 @@ class Liteq(Handling):
         return self.new_worker(settings).run()
 
     def new_worker(self, settings: WorkSettings, leash: Leash | None = None) -> Worker:
-        """Give a worker that is not running yet; what the program has declared as schedules is stored first."""
+        """Give a worker that is not running yet; what the program declares, limits and schedules, is stored."""
+        self.engine.declare_limits(self.tasks.declared_limits())
         if settings.scheduler:
             self.schedules.store_declared()
         return Worker(self.engine, self.tasks, self.clock, settings, self.default_retry, leash)
@@ -377,6 +381,7 @@ class Liteq(Handling):
         wait: bool = True,
     ) -> Claims:
         """Iterate over claims, consumer style; each is reported by its own methods. ``wait=False`` ends when empty."""
+        self.engine.declare_limits(self.tasks.declared_limits())
         names = tuple(tasks) if tasks is not None else tuple(definition.name for definition in self.tasks)
         return Claims(
             self.engine, self.clock, queues=queues, tasks=names, limit=limit, wait=wait, lease_ms=self.lease_ms

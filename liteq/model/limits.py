@@ -6,7 +6,7 @@ import msgspec
 
 from liteq.errors import InvalidOption
 from liteq.model.names import shown
-from liteq.model.rate import Rate
+from liteq.model.rate import Rate, check_rate
 
 MAX_RUNNING_LIMIT = 1_000_000
 KEY_MAX_RUNNING_LIMIT = 500
@@ -21,6 +21,9 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
 
     max_running: int | None = None
     rate: Rate | None = None
+
+
+NO_LIMIT = Limit()
 
 
 class LimitRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +57,14 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     holders: tuple[int, ...]
     """The ids of some of those in their turn."""
     next_at: int | None
+
+
+def limit_of(max_running: object, rate: object) -> Limit:
+    """Give the limit that a user means; None leaves a side open. Raises TypeError and InvalidOption."""
+    return Limit(
+        max_running=None if max_running is None else check_max_running(max_running),
+        rate=None if rate is None else check_rate(rate),
+    )
 
 
 def check_max_running(value: object, *, what: str = "max_running", most: int = MAX_RUNNING_LIMIT) -> int:

@@ -18,6 +18,7 @@ GRACE_US = 50_000
 SHORTEST_INTERVAL_US = 100
 LONGEST_PERIOD_MS = 366 * 86_400_000
 LARGEST_BURST = 10_000
+LONGEST_TEXT = 80
 
 _UNITS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _WORDS = {
@@ -52,7 +53,7 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidOption("the period of a rate must be at most 366 days")
         if not 1 <= self.burst <= LARGEST_BURST:
             raise InvalidOption(f"the burst of a rate must be from 1 to {LARGEST_BURST}, not {shown(self.burst)}")
-        if self.interval_us < SHORTEST_INTERVAL_US:
+        if self.count * SHORTEST_INTERVAL_US > self.per_ms * 1_000:
             raise InvalidOption(f"a rate must be at most {1_000_000 // SHORTEST_INTERVAL_US:,} a second")
 
     @classmethod
@@ -61,7 +62,7 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
 
         A period is a unit, ``s``, ``minute``, ``h``, ``days``, ``ms`` and so on, with a number before it where wanted.
         """
-        found = _FORM.fullmatch(" ".join(text[:80].lower().split()))
+        found = _FORM.fullmatch(" ".join(text.lower().split())) if len(text) <= LONGEST_TEXT else None
         unit = None if found is None else _WORDS.get(found[3])
         if found is None or unit is None:
             raise InvalidOption(f"{shown(text)} is no rate: {_HOW}")

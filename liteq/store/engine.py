@@ -33,8 +33,8 @@ from liteq.model.job import (
     NewJob,
     Report,
 )
-from liteq.model.limits import Limit, Limited, LimitRecord, Turn
 from liteq.model.transitions import State
+from liteq.store.limiting import Limiting
 
 
 class Slate(Protocol):
@@ -81,7 +81,7 @@ class Watch(Protocol):
     def close(self) -> None: ...
 
 
-class Engine(Protocol):
+class Engine(Limiting, Protocol):
     """What keeps jobs. Every verb is its own commit, unless ``transaction`` is open in the calling thread."""
 
     def transaction(self) -> AbstractContextManager[None]:
@@ -102,8 +102,9 @@ class Engine(Protocol):
         """Store the jobs, ready or scheduled by their ``run_at``, all or none, answers in the given order.
 
         Those with parents wait until the last has completed; one whose parent is dead or cancelled already is cancelled
-        at once unless it said ``run``. Those whose concurrency key is in use are blocked until their turn comes. Raises UniqueKeyTaken where a key is held and the job said ``raise``, and
-        DependencyError where a parent does not exist or does not stand before its child.
+        at once unless it said ``run``. Those whose concurrency key is in use are blocked until their turn comes.
+        Raises UniqueKeyTaken where a key is held and the job said ``raise``, and DependencyError where a parent does
+        not exist or does not stand before its child.
         """
         ...
 
@@ -139,9 +140,7 @@ class Engine(Protocol):
         """running -> scheduled, no failure. LeaseLost when late."""
         ...
 
-    def release(
-        self, claims: Sequence[Claim], *, reason: str, now: int, unstarted: bool = False
-    ) -> list[Claim]:
+    def release(self, claims: Sequence[Claim], *, reason: str, now: int, unstarted: bool = False) -> list[Claim]:
         """running -> ready, or blocked behind its key, unharmed, for each; give back those that were lost.
 
         ``unstarted``: none of them had begun, so their rates get the tokens back.
@@ -195,28 +194,6 @@ class Engine(Protocol):
 
     def resume_queue(self, queue: str) -> bool:
         """Let the queue's jobs be claimed again; false when it was not paused."""
-        ...
-
-    # ---- limits
-
-    def put_limit(self, of: Limited, name: str, limit: Limit) -> None:
-        """Limit a queue or task as an operator wants it; a side that is None stays as it was."""
-        ...
-
-    def remove_limit(self, of: Limited, name: str) -> bool:
-        """Take back what an operator has set; false when nothing was. What a program declares holds again."""
-        ...
-
-    def declare_limits(self, limits: Mapping[str, Limit]) -> None:
-        """Note, by the names of tasks, what a program declares of all of its tasks. Writes only what is new."""
-        ...
-
-    def limits(self) -> list[LimitRecord]:
-        """Give the limits of queues, then of tasks, by name."""
-        ...
-
-    def turn_of(self, key: str) -> Turn:
-        """Give how a concurrency key stands."""
         ...
 
     # ---- schedules
@@ -352,8 +329,8 @@ class Engine(Protocol):
     ) -> bool:
         """Tell whether the worker has anything to run or report, or to try again before ``until``.
 
-        Jobs that were delayed and never begun do not count. Those that a limit or a key holds up do, while a running job
-        holds it up or a token comes before ``until``; in a paused queue they do not.
+        Jobs that were delayed and never begun do not count. Those that a limit or a key holds up do, while that is a
+        running job or the wait for a token that comes before ``until``; in a paused queue they do not.
         """
         ...
 

@@ -20,6 +20,7 @@ from liteq.model.job import Claim
 from liteq.store.sqlite import checkpoint, shared_commit, writer
 from liteq.store.sqlite.descriptor import NOW_OR_NEVER, Descriptor
 from liteq.store.sqlite.engine import SqliteEngine
+from liteq.store.sqlite.lanes import Gates
 from liteq.store.sqlite.platform import FolderWatch, watch_file
 from liteq.store.sqlite.sidecar import Sidecar
 from liteq.store.sqlite.writer import Inside
@@ -426,7 +427,7 @@ def test_a_job_that_a_rival_took_after_the_first_look_stays_the_rivals(
     def look_while_a_rival_claims(*wanted: Any) -> Any:
         found = heads(*wanted)
         if not theirs:
-            theirs.append(engine._take(found[:1], 7, None, NOW)[0])
+            theirs.append(engine._take(found[:1], 7, None, Gates(), NOW)[0])
         return found
 
     monkeypatch.setattr(engine, "_heads", look_while_a_rival_claims)

@@ -69,7 +69,7 @@ class Claiming:
             gates = look(self.file, now=now)
             # Jobs that are held up by a limit or a key count while what holds them up comes to an end by itself.
             held = [*self.file.read("ready_lanes"), *self.file.read("next_lanes", {"until": until})]
-            return any(wanted(lane) and gates.opens_by(*lane, now, until) for lane in held)
+            return any(wanted(lane) and gates.opens_by(lane[0], lane[1], now=now, until=until) for lane in held)
 
     def _due(self, now: int) -> bool:
         due = self.next_due(now=now)
@@ -99,9 +99,7 @@ class Claiming:
 
     def _heads_within(self, lanes: Sequence[tuple[str, str]], limit: int, gates: Gates) -> list[Head]:
         """Merge as ever, and leave out what its queue or task has no room for."""
-        marked = (
-            [(head, lane) for head in self._lane(*lane, min(limit, gates.room(*lane)))] for lane in lanes
-        )
+        marked = ([(head, lane) for head in self._lane(*lane, min(limit, gates.room(*lane)))] for lane in lanes)
         return list(islice((head for head, lane in merge(*marked) if gates.take(*lane)), limit))
 
     def _lane(self, queue: str, task: str, limit: int) -> list[Head]:

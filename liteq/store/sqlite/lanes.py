@@ -4,7 +4,7 @@ The one place that a claim asks. It is read before the write lock, to see whethe
 under it, where it decides. Whatever else is to close lanes closes them here: ``Gates.shut``.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -64,7 +64,7 @@ class Gates:
                 self._room[name] -= 1
         return True
 
-    def opens_by(self, queue: str, task: str, now: int, until: int) -> bool:
+    def opens_by(self, queue: str, task: str, *, now: int, until: int) -> bool:
         """Tell whether the lane can have room until then: jobs that run end one day, but tokens have an instant."""
         if queue in self.paused:
             return False
@@ -82,7 +82,8 @@ class Gates:
                 next_us = one.rate.spend(one.next_us, now, tokens=tokens * taken)
                 connection.rows("keep_limit_token", {"kind": one.kind, "name": one.name, "next_us": next_us})
 
-    def _limit(self, one: _InForce, running: int, now: int) -> None:
+    def hold_to(self, one: _InForce, running: int, now: int) -> None:
+        """Let no more out than the limit allows, of which so many run already."""
         self._limits.append(one)
         room = _OPEN if one.max_running is None else max(0, one.max_running - running)
         if one.rate is not None:
@@ -104,7 +105,7 @@ def look(file: JobFile, *, now: int) -> Gates:
             limits.append(_InForce(kind, name, max_running, None if rate is None else stored_rate(rate), next_us))
     running = running_by_name(file) if any(one.max_running is not None for one in limits) else {}
     for one in limits:
-        gates._limit(one, running.get((one.kind, one.name), 0), now)
+        gates.hold_to(one, running.get((one.kind, one.name), 0), now)
     return gates
 
 

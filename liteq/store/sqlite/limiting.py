@@ -1,4 +1,4 @@
-"""Limits are set, declared and asked for. What they keep from being claimed is told in ``lanes.py`` and ``turns.py``."""
+"""Limits are set, declared and asked for. What they hold back is decided in ``lanes.py`` and ``turns.py``."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -54,9 +54,7 @@ class Reporting:
     def abort(self, claim: Claim, *, report: Report, now: int) -> None:
         self._move("abort", claim, report, now, now=now)
 
-    def release(
-        self, claims: Sequence[Claim], *, reason: str, now: int, unstarted: bool = False
-    ) -> list[Claim]:
+    def release(self, claims: Sequence[Claim], *, reason: str, now: int, unstarted: bool = False) -> list[Claim]:
         with self.file.writer.transaction(durable=False):
             connection = self.file.writer.connection
             moved = connection.many("release", [fence(claim) for claim in claims])
