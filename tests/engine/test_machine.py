@@ -15,6 +15,7 @@ from hypothesis.stateful import (
 
 from liteq.errors import LeaseLost, WrongState
 from liteq.model.job import Claim
+from liteq.model.limits import Limit
 from liteq.model.transitions import FINISHED, State
 from liteq.store.engine import Engine, Slate
 from tests.engine.conftest import OpenFresh
@@ -40,6 +41,9 @@ DELAYS = st.integers(0, 20)
 REPORTS = ("complete", "retry", "dead_letter", "snooze", "release", "abort")
 PICKS = st.integers(0, 60)
 PRIORITIES = st.integers(-1, 1)
+KEYS = {"alone": 1, "pair": 2}
+"""Concurrency keys, and how many of their jobs may run at once."""
+A_KEY = st.sampled_from((None, *KEYS))
 
 
 @dataclass
@@ -54,6 +58,7 @@ class Model:
     crashes: int = 0
     owner: int | None = None
     asked: bool = False
+    key: str | None = None
     finished_at: int | None = None
     started: bool = False
     outcomes: list[int] = field(default_factory=list)
@@ -62,11 +67,21 @@ class Model:
         fence = (claim.attempt, claim.worker_id)
         return self.state is State.RUNNING and fence == (self.attempt, self.owner)
 
+    @property
+    def place(self) -> tuple[int, int]:
+        return (-self.priority, self.run_at)
+
+    def make_ready(self) -> None:
+        """Be ready or, with a key, get in line."""
+        self.state = State.READY if self.key is None else State.BLOCKED
+
     def rest(self, state: State, now: int) -> None:
         """Leave the worker; a cancel that was asked is carried out where the job would come back."""
         if self.asked and state not in FINISHED:
             state = State.CANCELLED
         self.state, self.owner, self.started = state, None, False
+        if state is State.READY:
+            self.make_ready()
         self.finished_at = now if state in FINISHED else None
         if state is not State.CANCELLED:
             self.asked = self.asked and state not in FINISHED
@@ -87,12 +102,15 @@ class LifeOfJobs(RuleBasedStateMachine):
         self.slots = 0
         self.claims: list[Claim] = []
         self.jobs = 0
+        self.most: int | None = None
 
     @initialize()
     def hire_and_fill(self) -> None:
         self.workers = [register(self.engine) for _ in range(2)]
         for _ in range(4):
-            self._enqueue(0, 0)
+            self._enqueue(0, 0, None)
+        for key in (*KEYS, *KEYS):
+            self._enqueue(0, 0, key)
         self._claim(0, 2, True)
         self._claim(1, 1, False)
 
@@ -114,17 +132,45 @@ class LifeOfJobs(RuleBasedStateMachine):
         job_id = 1 + pick % self.jobs
         getattr(self, verb)(job_id, **({"delay": delay} if verb == "reschedule" else {}))
 
-    @rule(delay=DELAYS, priority=PRIORITIES)
-    def enqueue(self, delay: int, priority: int) -> None:
-        self._enqueue(delay, priority)
+    @rule(delay=DELAYS, priority=PRIORITIES, key=A_KEY)
+    def enqueue(self, delay: int, priority: int, key: str | None) -> None:
+        self._enqueue(delay, priority, key)
 
-    def _enqueue(self, delay: int, priority: int) -> None:
+    def _enqueue(self, delay: int, priority: int, key: str | None) -> None:
         run_at = self.now + delay
-        job = new_job(run_at=run_at, priority=priority, max_failures=MAX_FAILURES, max_crashes=MAX_CRASHES)
+        job = new_job(
+            run_at=run_at,
+            priority=priority,
+            max_failures=MAX_FAILURES,
+            max_crashes=MAX_CRASHES,
+            key=key,
+            key_max=KEYS.get(key or "", 1),
+        )
         job_id = enqueue_one(self.engine, job, now=self.now)
         assert job_id not in self.model
-        self.model[job_id] = Model(State.SCHEDULED if delay else State.READY, run_at, priority)
+        self.model[job_id] = Model(State.SCHEDULED, run_at, priority, key=key)
+        if not delay:
+            self.model[job_id].make_ready()
         self.jobs = max(self.jobs, job_id)
+
+    @rule(most=st.sampled_from((None, 1, 2, 3)))
+    def limit(self, most: int | None) -> None:
+        """Let an operator set or lift a limit of the task, while jobs of it run."""
+        self.most = most
+        if most is None:
+            self.engine.remove_limit("task", "task")
+        else:
+            self.engine.put_limit("task", "task", Limit(max_running=most))
+
+    def _settle(self) -> None:
+        """Let in, key by key, the best of those who are not running: what every verb must leave behind."""
+        for key, most in KEYS.items():
+            mine = {n: job for n, job in self.model.items() if job.key == key}
+            line = [n for n, job in mine.items() if job.state in {State.READY, State.BLOCKED}]
+            line.sort(key=lambda n: (*self.model[n].place, n))
+            free = most - sum(job.state is State.RUNNING for job in mine.values())
+            for place, n in enumerate(line):
+                mine[n].state = State.READY if place < free else State.BLOCKED
 
     @rule(step=st.integers(1, 15))
     def pass_time(self, step: int) -> None:
@@ -138,8 +184,12 @@ class LifeOfJobs(RuleBasedStateMachine):
         slate = self.workers[worker]
         for job in self.model.values():
             if job.state is State.SCHEDULED and job.run_at <= self.now:
-                job.state = State.READY
-        ready = sorted((-job.priority, job.run_at, n) for n, job in self.model.items() if job.state is State.READY)
+                job.make_ready()
+        self._settle()
+        ready = sorted((*job.place, n) for n, job in self.model.items() if job.state is State.READY)
+        if self.most is not None:
+            running = sum(job.state is State.RUNNING for job in self.model.values())
+            limit = min(limit, max(0, self.most - running))
 
         taken = claim_some(self.engine, worker_id=slate.worker_id, limit=limit, now=self.now)
 
@@ -254,11 +304,14 @@ class LifeOfJobs(RuleBasedStateMachine):
     def reschedule(self, job_id: int, delay: int) -> None:
         job = self.model.get(job_id)
         moved = move(self.engine, job_id, run_at=self.now + delay, now=self.now)
-        happens = job is not None and job.state in {State.READY, State.SCHEDULED}
+        happens = job is not None and job.state in {State.READY, State.BLOCKED, State.SCHEDULED}
         assert moved == ([job_id] if happens else [])
         if happens and job is not None:
             job.run_at = self.now + delay
-            job.state = State.SCHEDULED if delay else State.READY
+            if delay:
+                job.state = State.SCHEDULED
+            else:
+                job.make_ready()
 
     @rule(worker=st.integers(0, 1))
     def kill(self, worker: int) -> None:
@@ -275,7 +328,10 @@ class LifeOfJobs(RuleBasedStateMachine):
         assert {one.job_id for one in expired} == expected
         for one in expired:
             self._expect_expired(self.model[one.job_id])
-            assert (one.state, one.attempt) == (self.model[one.job_id].state, self.model[one.job_id].attempt)
+            job = self.model[one.job_id]
+            # Told of one with a key: it was made ready, and got in line behind others.
+            state = State.READY if job.state is State.BLOCKED else job.state
+            assert (one.state, one.attempt) == (state, job.attempt)
         self.doomed.clear()
 
     def _expect_expired(self, job: Model) -> None:
@@ -302,7 +358,18 @@ class LifeOfJobs(RuleBasedStateMachine):
             del self.model[job_id]
 
     @invariant()
+    def the_jobs_of_a_key_take_turns(self) -> None:
+        records = [record(self.engine, n) for n in self.model]
+        for key, most in KEYS.items():
+            states = [found.state for found in records if found.concurrency_key == key]
+            assert states.count(State.RUNNING) <= most
+            in_turn = states.count(State.RUNNING) + states.count(State.READY)
+            assert in_turn <= most
+            assert in_turn == most or State.BLOCKED not in states, "blocked, though there is a free turn"
+
+    @invariant()
     def every_job_is_as_the_model_says(self) -> None:
+        self._settle()
         for job_id, job in self.model.items():
             found = record(self.engine, job_id)
             assert found.state is job.state

@@ -34,6 +34,14 @@ class _Next(msgspec.Struct, frozen=True):
         return (-self.priority, self.run_at, self.job_id)
 
 
+class _InTurn(msgspec.Struct, frozen=True):
+    """Those of a key that run or are next. Each job bears a number of its own: the smallest one holds."""
+
+    jobs: int
+    ready: int
+    most: int | None
+
+
 def settle_jobs(connection: Connection, job_ids: Iterable[int], *, now: int) -> None:
     """Settle the keys of jobs that have left their turn, or want one."""
     settle_keys(connection, (row[0] for row in connection.rows("keys_of", {"job_ids": id_list(job_ids)})), now=now)
@@ -82,27 +90,33 @@ def _next_us(connection: Connection, key: str | None) -> int | None:
 
 def _advance(connection: Connection, key: str, now: int) -> bool:
     """Do the next step for a key, and tell whether there may be more: one that is let in may change who is next."""
-    line = _line(connection, key, 1)
+    paused = {row[0] for row in connection.rows("paused_queues")}
+    line = _line(connection, key, 1, paused)
     if not line:
         return False
-    in_turn, ready = connection.rows("in_turn", {"key": key})[0]
-    if in_turn < line[0].max_running:
-        return _let_in(connection, key, in_turn, ready, line[0].max_running - in_turn, now)
-    return ready > 0 and in_turn == line[0].max_running and _swap(connection, key, line[0])
+    first, turn = line[0], _InTurn(*connection.rows("in_turn", {"key": key})[0])
+    free = min(turn.most or first.max_running, first.max_running) - turn.jobs
+    if free > 0:
+        return _let_in(connection, key, _line(connection, key, free, paused), turn, now)
+    if turn.ready == 0 or turn.jobs > first.max_running or first.queue in paused:
+        return False
+    return _swap(connection, key, first)
 
 
-def _line(connection: Connection, key: str, limit: int) -> list[_Next]:
-    return [_Next(*row) for row in connection.rows("line", {"key": key, "limit": limit})]
+def _line(connection: Connection, key: str, limit: int, paused: set[str]) -> list[_Next]:
+    """Give who is next; jobs of paused queues only where none that can start is near."""
+    values = {"key": key, "limit": limit + (PASSED_OVER if paused else 0)}
+    return sorted((_Next(*row) for row in connection.rows("line", values)), key=lambda one: one.queue in paused)[:limit]
 
 
-def _let_in(connection: Connection, key: str, in_turn: int, ready: int, free: int, now: int) -> bool:
-    paused = {row[0] for row in connection.rows("paused_queues")}
-    line = _line(connection, key, free + (PASSED_OVER if paused else 0))
+def _let_in(connection: Connection, key: str, line: Sequence[_Next], turn: _InTurn, now: int) -> bool:
     chosen: list[int] = []
-    for job in sorted(line, key=lambda one: one.queue in paused)[:free]:
-        if in_turn + len(chosen) >= job.max_running:
+    most = turn.most or line[0].max_running
+    for job in line:
+        most = min(most, job.max_running)
+        if turn.jobs + len(chosen) >= most:
             break
-        if job.rate is not None and not _has_token(connection, key, job.rate, ready + len(chosen), now):
+        if job.rate is not None and not _has_token(connection, key, job.rate, turn.ready + len(chosen), now):
             break
         chosen.append(job.job_id)
     if chosen:

@@ -49,7 +49,7 @@ CREATE INDEX liteq_job_scheduled ON liteq_job (run_at, queue, task, priority) WH
 CREATE INDEX liteq_job_waiting ON liteq_job (queue, task, priority) WHERE state = 2;
 CREATE INDEX liteq_job_blocked ON liteq_job (concurrency_key, priority DESC, run_at, id) WHERE state = 3;
 CREATE INDEX liteq_job_running ON liteq_job (owner) WHERE state = 5;
-CREATE INDEX liteq_job_turn ON liteq_job (concurrency_key, state, priority, run_at DESC, id DESC)
+CREATE INDEX liteq_job_turn ON liteq_job (concurrency_key, state, priority, run_at DESC, id DESC, key_max_running)
     WHERE concurrency_key IS NOT NULL AND state IN (4, 5);
 CREATE INDEX liteq_job_dead ON liteq_job (queue, task, priority) WHERE state = 7;
 CREATE INDEX liteq_job_schedule ON liteq_job (schedule_id) WHERE schedule_id IS NOT NULL AND state <= 5;

@@ -14,8 +14,8 @@ WHERE state = @blocked
   AND concurrency_key = :key;
 
 -- name: in_turn
--- How many jobs of a key are in their turn, and how many of these no worker has taken yet.
-SELECT count(*), count(*) FILTER (WHERE state = @ready)
+-- How many jobs of a key are in their turn, how many of these no worker has taken yet, and the smallest of their numbers.
+SELECT count(*), count(*) FILTER (WHERE state = @ready), min(key_max_running)
 FROM liteq_job
 WHERE concurrency_key = :key
   AND state IN (@ready, @running);
