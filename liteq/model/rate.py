@@ -101,8 +101,9 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
         now_us, interval = now * 1_000, self.interval_us
         if next_us is None:
             return now_us - (self.burst - 1) * interval
-        # Never later than one interval from now: a clock may have been set back, or a slower rate was in force.
-        next_us = min(next_us, now_us + interval)
+        if next_us > now_us + interval:
+            # No token is ever further away: the clock was set back, or a slower rate was in force. It counts no more.
+            return now_us
         if now_us - next_us <= GRACE_US:
             return next_us
         return max(next_us, now_us - max((self.burst - 1) * interval, GRACE_US // interval * interval))
