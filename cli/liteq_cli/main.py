@@ -19,6 +19,7 @@ from liteq_cli.commands import (
     enqueue,
     init,
     job,
+    limits,
     queue,
     schedule,
     shell,
@@ -84,6 +85,7 @@ app.command("status")(status.status)
 app.add_typer(job.app, name="job")
 app.add_typer(dead.app, name="dead")
 app.add_typer(queue.app, name="queue")
+app.add_typer(limits.app, name="task")
 app.add_typer(worker.app, name="worker")
 app.add_typer(schedule.app, name="schedule")
 app.command("prune")(upkeep.prune)

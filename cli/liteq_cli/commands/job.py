@@ -45,7 +45,7 @@ def show(context: typer.Context, *, job_id: options.JobId) -> None:
     liteq = opened(context)
     job = liteq.get_job(job_id)
     if session(context).as_json:
-        output.document(job_document(job))
+        output.document(job_document(job, app=liteq))
     else:
         show_job(job, app=liteq)
 

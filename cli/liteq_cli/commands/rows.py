@@ -11,6 +11,7 @@ from liteq.job import Job, to_plain
 from liteq.model.job import Attempt, JobRecord
 from liteq.model.payload import decode, decoder
 from liteq.model.transitions import FINISHED, State
+from liteq.ops.reasons import why_waiting
 from liteq_cli import output
 from liteq_cli.output import Column, clean
 from liteq_cli.times import local_time, relative, span
@@ -92,9 +93,10 @@ def show_ids(done: Sequence[int], *, verb: str, as_json: bool) -> None:
         output.say(f"{verb} {len(done)} jobs")
 
 
-def job_document(job: Job[Any]) -> dict[str, Any]:
+def job_document(job: Job[Any], *, app: Liteq) -> dict[str, Any]:
     """Give everything that is known of a job, for JSON."""
     return to_plain(job.record) | {
+        "held_up_by": why_waiting(app.engine, job.record, now=app.clock.now_ms()),
         "tags": list(job.tags),
         "attempts": [attempt_document(attempt) for attempt in job.attempts],
     }
@@ -118,13 +120,14 @@ def show_job(job: Job[Any], *, app: Liteq) -> None:
     record = job.record
     rows = [
         ("job", str(record.id)),
-        ("state", record.state.word),
+        ("state", record.state.word + _why(record, app)),
         ("reason", clean(record.reason or "")),
         ("task", clean(record.task)),
         ("queue", clean(record.queue)),
         ("priority", str(record.priority)),
         ("tags", clean(", ".join(job.tags))),
         ("unique key", clean(record.unique_key or "")),
+        ("concurrency key", _key_of(record)),
         ("schedule", _schedule_of(record, app)),
         ("tick", "" if record.fire_at is None else local_time(record.fire_at)),
         ("args", payload_text(record.args)),
@@ -150,6 +153,18 @@ def show_job(job: Job[Any], *, app: Liteq) -> None:
         )
         output.table(columns, [_attempt_row(attempt) for attempt in attempts])
         output.note(f"liteq job logs {record.id} shows what they printed and logged")
+
+
+def _why(record: JobRecord, app: Liteq) -> str:
+    why = why_waiting(app.engine, record, now=app.clock.now_ms())
+    return "" if why is None else f": {clean(why, limit=300)}"
+
+
+def _key_of(record: JobRecord) -> str:
+    if record.concurrency_key is None:
+        return ""
+    pace = "" if record.key_rate is None else f", {record.key_rate}"
+    return f"{clean(record.concurrency_key)}, {record.key_max_running} at once{pace}"
 
 
 def _schedule_of(record: JobRecord, app: Liteq) -> str:
