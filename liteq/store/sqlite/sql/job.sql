@@ -72,15 +72,20 @@ WHERE state = @scheduled
   AND attempt > 0;
 
 -- name: ready_lanes
--- The lanes with ready jobs, found by leaping from one to the next through the index of ready jobs.
+-- The lanes with ready jobs, found by leaping from one to the next through the index of ready jobs. Each leap is two
+-- seeks: a comparison of pairs, (queue, task) > (…), would walk through all the jobs of the queue.
 WITH RECURSIVE lane (queue, task) AS (
     SELECT (SELECT queue FROM liteq_job WHERE state = @ready ORDER BY queue, task LIMIT 1),
            (SELECT task FROM liteq_job WHERE state = @ready ORDER BY queue, task LIMIT 1)
     UNION ALL
-    SELECT (SELECT queue FROM liteq_job WHERE state = @ready AND (queue, task) > (lane.queue, lane.task)
-            ORDER BY queue, task LIMIT 1),
-           (SELECT task FROM liteq_job WHERE state = @ready AND (queue, task) > (lane.queue, lane.task)
-            ORDER BY queue, task LIMIT 1)
+    SELECT coalesce((SELECT queue FROM liteq_job WHERE state = @ready AND queue = lane.queue AND task > lane.task
+                     LIMIT 1),
+                    (SELECT queue FROM liteq_job WHERE state = @ready AND queue > lane.queue
+                     ORDER BY queue LIMIT 1)),
+           coalesce((SELECT task FROM liteq_job WHERE state = @ready AND queue = lane.queue AND task > lane.task
+                     ORDER BY task LIMIT 1),
+                    (SELECT task FROM liteq_job WHERE state = @ready AND queue > lane.queue
+                     ORDER BY queue, task LIMIT 1))
     FROM lane
     WHERE lane.queue IS NOT NULL
 )
