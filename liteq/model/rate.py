@@ -106,7 +106,7 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
             return now_us
         if now_us - next_us <= GRACE_US:
             return next_us
-        return max(next_us, now_us - max((self.burst - 1) * interval, GRACE_US // interval * interval))
+        return max(next_us, now_us - max((self.burst - 1) * interval, (GRACE_US - 1) // interval * interval))
 
 
 @lru_cache(maxsize=1024)
