@@ -676,12 +676,12 @@ FAULTS = (
         tests=(TURNS,),
     ),
     Fault(
-        name="released jobs with a key do not get in line (the machine alone must see it)",
+        name="released jobs with a key do not get in line",
         path=SQL,
         within="-- name: release\n",
         old="iif(concurrency_key IS NULL, @ready, @blocked)",
         new="@ready",
-        tests=(MACHINE,),
+        tests=(TURNS,),
     ),
     Fault(
         name="children with a key do not get in line",
@@ -692,12 +692,12 @@ FAULTS = (
         tests=(TURNS,),
     ),
     Fault(
-        name="a lost worker's job with a key does not get in line (the machine alone must see it)",
+        name="a lost worker's job with a key does not get in line",
         path=SQL,
         within="-- name: expire\n",
         old="iif(:state = @ready AND concurrency_key IS NOT NULL, @blocked, :state)",
         new=":state",
-        tests=(MACHINE,),
+        tests=(TURNS,),
     ),
     Fault(
         name="the token of a key is not spent",

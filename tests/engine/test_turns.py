@@ -282,6 +282,23 @@ def test_a_job_is_let_in_by_its_own_number_whatever_those_before_it_said(engine:
     assert states(engine, [narrow, behind]) == ["ready", "blocked"]
 
 
+def test_those_let_in_together_are_held_to_the_smallest_of_their_numbers(engine: Engine) -> None:
+    enqueue_one(engine, new_job(key="k"))
+    claim = claim_one(engine)
+    ids = [enqueue_one(engine, new_job(key="k", key_max=most)) for most in (3, 1, 3)]
+
+    complete(engine, claim)
+
+    assert states(engine, ids) == ["ready", "blocked", "blocked"]
+
+
+def test_a_job_with_a_larger_number_takes_the_turn_of_one_with_a_smaller_that_it_comes_before(engine: Engine) -> None:
+    narrow = enqueue_one(engine, new_job(key="k", key_max=1))
+    wide = enqueue_one(engine, new_job(key="k", key_max=3, priority=1))
+
+    assert states(engine, [narrow, wide]) == ["blocked", "ready"]
+
+
 def test_who_is_next_is_sought_past_jobs_of_paused_queues(engine: Engine) -> None:
     first = enqueue_one(engine, new_job(key="k"))
     stopped = enqueue_one(engine, new_job(key="k", queue="stopped"))
@@ -363,6 +380,19 @@ def test_jobs_given_back_unstarted_give_their_keys_tokens_back_and_others_do_not
     assert state_of(engine, job_id) is State.BLOCKED
     assert claim_some(engine) == []
     assert claim_some(engine, now=NOW + 60_000)
+
+
+def test_a_job_that_crashed_its_worker_takes_another_token(engine: Engine) -> None:
+    worker = register(engine)
+    (job_id,) = enqueue_some(engine, 1, key_rate="1/minute")
+    claim = claim_one(engine, worker_id=worker.worker_id)
+    worker.start(0, job_id, claim.attempt, NOW)
+    die(worker)
+
+    engine.expire(now=NOW)
+
+    assert claim_some(engine) == []
+    assert len(claim_some(engine, now=NOW + 60_000)) == 1
 
 
 def test_a_late_release_gives_no_token_back(engine: Engine) -> None:

@@ -44,8 +44,11 @@ class Gates:
 
     @property
     def limited(self) -> bool:
-        """Whether any lane has room for so many only: then what was read before the lock is read again under it."""
-        return bool(self._limits)
+        """Whether anything but a pause, which the claim itself knows of, closes or narrows a lane.
+
+        Then what was read before the lock is read again under it.
+        """
+        return len(self._room) > len(self.paused)
 
     def shut(self, kind: int, name: str) -> None:
         """Let no job of the queue or task out."""

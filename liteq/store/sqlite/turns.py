@@ -49,10 +49,11 @@ def settle_jobs(connection: Connection, job_ids: Iterable[int], *, now: int) -> 
 
 def settle_keys(connection: Connection, keys: Iterable[str | None], *, now: int) -> None:
     """Let in, key by key, those whose turn it is. None stands for a job without a key."""
-    for key in dict.fromkeys(keys):
-        if key is not None:
-            while _advance(connection, key, now):
-                pass
+    wanted = [key for key in dict.fromkeys(keys) if key is not None]
+    paused = {row[0] for row in connection.rows("paused_queues")} if wanted else set[str]()
+    for key in wanted:
+        while _advance(connection, key, paused, now):
+            pass
 
 
 def wake_keys(connection: Connection, keys: Sequence[str], *, now: int) -> None:
@@ -88,9 +89,8 @@ def _next_us(connection: Connection, key: str | None) -> int | None:
     return found[0][0] if found else None
 
 
-def _advance(connection: Connection, key: str, now: int) -> bool:
+def _advance(connection: Connection, key: str, paused: set[str], now: int) -> bool:
     """Do the next step for a key, and tell whether there may be more: one that is let in may change who is next."""
-    paused = {row[0] for row in connection.rows("paused_queues")}
     line = _line(connection, key, 1, paused)
     if not line:
         return False
