@@ -240,6 +240,8 @@ def test_a_retry_takes_a_token_like_any_start(engine: Engine) -> None:
 def test_an_operators_limit_goes_before_a_declared_one_each_side_by_itself(engine: Engine) -> None:
     engine.declare_limits({"task": Limit(max_running=5, rate=Rate.parse("9/s"))})
     allow(engine, "task", "task", max_running=1)
+    fill(engine, 3)
+    assert len(claim_some(engine)) == 1
 
     (found,) = engine.limits()
 
@@ -276,6 +278,8 @@ def test_setting_one_side_leaves_the_other(engine: Engine) -> None:
     (found,) = engine.limits()
 
     assert found.given == Limit(max_running=4, rate=Rate.parse("100/minute"))
+    allow(engine, "queue", "mail", max_running=5)
+    assert engine.limits()[0].given == Limit(max_running=5, rate=Rate.parse("100/minute"))
 
 
 def test_limits_tell_how_many_run_and_when_the_next_token_comes(engine: Engine) -> None:

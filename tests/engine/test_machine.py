@@ -187,13 +187,12 @@ class LifeOfJobs(RuleBasedStateMachine):
                 job.make_ready()
         self._settle()
         ready = sorted((*job.place, n) for n, job in self.model.items() if job.state is State.READY)
-        if self.most is not None:
-            running = sum(job.state is State.RUNNING for job in self.model.values())
-            limit = min(limit, max(0, self.most - running))
+        running = sum(job.state is State.RUNNING for job in self.model.values())
+        allowed = limit if self.most is None else min(limit, max(0, self.most - running))
 
         taken = claim_some(self.engine, worker_id=slate.worker_id, limit=limit, now=self.now)
 
-        assert [claim.job_id for claim in taken] == [n for _, _, n in ready[:limit]]
+        assert [claim.job_id for claim in taken] == [n for _, _, n in ready[:allowed]]
         for claim in taken:
             job = self.model[claim.job_id]
             job.attempt += 1

@@ -401,6 +401,7 @@ def test_a_late_release_gives_no_token_back(engine: Engine) -> None:
     complete(engine, late)
 
     assert engine.release([late], reason="shutdown", now=NOW, unstarted=True) == [late]
+    enqueue_some(engine, 1, key_max=2, key_rate="1/minute")
 
     assert claim_some(engine) == []
 
