@@ -238,15 +238,15 @@ def test_a_retry_takes_a_token_like_any_start(engine: Engine) -> None:
 
 
 def test_an_operators_limit_goes_before_a_declared_one_each_side_by_itself(engine: Engine) -> None:
-    engine.declare_limits({"task": Limit(max_running=5, rate=Rate.parse("9/s"))})
+    engine.declare_limits({"task": Limit(max_running=5, rate=Rate.parse("9/s burst 9"))})
     allow(engine, "task", "task", max_running=1)
     fill(engine, 3)
     assert len(claim_some(engine)) == 1
 
     (found,) = engine.limits()
 
-    assert found.in_force == Limit(max_running=1, rate=Rate.parse("9/s"))
-    assert found.declared == Limit(max_running=5, rate=Rate.parse("9/s"))
+    assert found.in_force == Limit(max_running=1, rate=Rate.parse("9/s burst 9"))
+    assert found.declared == Limit(max_running=5, rate=Rate.parse("9/s burst 9"))
     assert engine.remove_limit("task", "task")
     assert engine.limits()[0].in_force == found.declared
     assert not engine.remove_limit("task", "task")
