@@ -1,8 +1,10 @@
 """liteq: a whole job queue in one SQLite file. No server, no broker, no daemon."""
 
 from liteq.app import Liteq
+from liteq.batch import Batch, BatchProgress, Node
 from liteq.errors import (
     BadArguments,
+    BatchNotFound,
     Busy,
     Corrupt,
     DependencyError,
@@ -36,7 +38,9 @@ from liteq.errors import (
     WaitTimeout,
     WrongState,
 )
+from liteq.flow import chain, group
 from liteq.job import Job, JobContext
+from liteq.model.batch import BatchState
 from liteq.model.priority import Priority
 from liteq.model.rate import Rate
 from liteq.model.retry import Retry
@@ -47,6 +51,10 @@ from liteq.task import Call, Payload, Task
 
 __all__ = [
     "BadArguments",
+    "Batch",
+    "BatchNotFound",
+    "BatchProgress",
+    "BatchState",
     "Busy",
     "Call",
     "Corrupt",
@@ -66,6 +74,7 @@ __all__ = [
     "LeaseLost",
     "Liteq",
     "LiteqError",
+    "Node",
     "NotALiteqFile",
     "NotCompleted",
     "Outcome",
@@ -94,8 +103,10 @@ __all__ = [
     "WrongState",
     "__version__",
     "at",
+    "chain",
     "cron",
     "every",
+    "group",
     "manual",
 ]
 

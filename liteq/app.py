@@ -8,9 +8,11 @@ from datetime import timedelta
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 from zoneinfo import ZoneInfo
 
+from liteq.batching import Batching
 from liteq.clock import Clock, SystemClock
 from liteq.command import COMMAND, command_call
 from liteq.errors import InvalidOption, StorageError
+from liteq.flow import Chain, Group
 from liteq.handling import Handling
 from liteq.importing import importing, refuse_while_importing
 from liteq.job import Job, JobContext
@@ -45,7 +47,7 @@ Schedulable = Call[Any] | Payload | Task[..., Any] | Callable[..., Any] | str
 Durability = Literal["full", "normal"]
 
 
-class Liteq(Handling):
+class Liteq(Handling, Batching):
     """A queue in the file at ``path``, opened at the first use and created if ``create`` allows it.
 
     ``durability``: with "full", what ``enqueue`` returned and every outcome is on the disk; with "normal" the last
@@ -280,10 +282,23 @@ class Liteq(Handling):
         """Give a job that runs a program: a list as it stands, one text through the shell. Not retried unless asked."""
         return command_call(argv, cwd=cwd, env=env, max_bytes=self.max_payload)
 
-    def enqueue(self, wanted: Call[R] | Payload, /, **settings: Unpack[Settings]) -> Job[R]:
-        """Store one job and give its handle; when it returns, the job is on the disk."""
+    @overload
+    def enqueue(self, wanted: Call[R], /, **settings: Unpack[Settings]) -> Job[R]: ...
+    @overload
+    def enqueue(self, wanted: Payload, /, **settings: Unpack[Settings]) -> Job[Any]: ...
+    @overload
+    def enqueue(self, wanted: Chain | Group, /) -> list[Job[Any]]: ...
+    def enqueue(self, wanted: Any, /, **settings: Unpack[Settings]) -> Any:
+        """Store one job and give its handle; when it returns, the job is on the disk.
+
+        A chain or group is stored in one commit; then the handles of its jobs come back, in the order of writing.
+        """
+        if isinstance(wanted, (Chain, Group)):
+            if settings:
+                raise InvalidOption("give options to the jobs of a chain or group, not to the whole")
+            return self._enqueue_flow(wanted)
         call = self.call(wanted)
-        return cast("Job[R]", self._send(call.using(**settings) if settings else call))
+        return self._send(call.using(**settings) if settings else call)
 
     def enqueue_many(self, wanted: Iterable[Call[Any] | Payload], /) -> list[Job[Any]]:
         """Store any number of jobs in one commit, all or none. The iterable is read before the file is locked.

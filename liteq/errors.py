@@ -14,6 +14,7 @@
     ├── DependencyError           parents that do not exist or form a circle
     ├── UniqueKeyTaken            another job holds the unique key
     ├── JobNotFound               no job has that id
+    ├── BatchNotFound             no batch has that id
     ├── ScheduleNotFound          no schedule has that name
     ├── WrongState                the verb is not allowed in the job's state
     ├── NotCompleted              a result was asked of a job that has none
@@ -94,6 +95,10 @@ class UniqueKeyTaken(LiteqError):
 
 class JobNotFound(LiteqError, LookupError):
     """No job has that id: it never existed, was deleted, or was pruned."""
+
+
+class BatchNotFound(LiteqError, LookupError):
+    """No batch has that id; it may have been pruned."""
 
 
 class ScheduleNotFound(LiteqError, LookupError):

@@ -38,7 +38,7 @@ class Handling(ABC):
         return self._handle_of(record)
 
     def list_jobs(self, *, limit: int = 100, before_id: int | None = None, **wanted: Any) -> list[Job[Any]]:
-        """Give the newest matching jobs first. Filters: state, queue, task, tag, since, until."""
+        """Give the newest matching jobs first. Filters: state, queue, task, tag, batch, since, until."""
         records = self.engine.list_jobs(job_filter(**wanted), limit=limit, before_id=before_id)
         return [self._handle_of(record) for record in records]
 
@@ -48,7 +48,7 @@ class Handling(ABC):
         return Job(record.id, engine=self.engine, clock=self.clock, result_type=kind, record=record)
 
     def count_jobs(self, **wanted: Any) -> int:
-        """Count the matching jobs. Filters: state, queue, task, tag, since, until."""
+        """Count the matching jobs. Filters: state, queue, task, tag, batch, since, until."""
         return self.engine.count_jobs(job_filter(**wanted))
 
     def cancel(

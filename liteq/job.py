@@ -9,20 +9,14 @@ from typing import Any, Generic, TypeVar, cast
 import msgspec
 
 from liteq.clock import Clock, to_datetime
-from liteq.errors import InvalidOption, JobNotFound, NotCompleted, WaitTimeout
-from liteq.model.instants import to_ms
+from liteq.errors import InvalidOption, JobNotFound, NotCompleted
 from liteq.model.job import Answer, Attempt, Claim, JobRecord
 from liteq.model.payload import decode, decoder
 from liteq.model.transitions import FINISHED, State
 from liteq.store.engine import Engine
+from liteq.waiting import wait_until
 
 R = TypeVar("R")
-
-LONGEST_LOOK_AWAY_MS = 500
-"""Between looks at a job that is waited for, should a signal have been missed."""
-NO_WORKER_AFTER_MS = 2_000
-
-log = logging.getLogger("liteq.job")
 
 
 class Run:
@@ -120,6 +114,14 @@ class JobContext:
     def attempt(self) -> int:
         """Which claim of the job this is, from 1. No idempotency token: a power cut may forget a claim."""
         return self._run.claim.attempt
+
+    @property
+    def batch_id(self) -> int | None:
+        """The batch that the job is in, or whose end it was made for; None without one.
+
+        ``task.using(batch=ctx.batch_id)`` adds jobs to it while this one runs.
+        """
+        return self._run.claim.batch_id
 
     @property
     def failures(self) -> int:
@@ -239,6 +241,11 @@ class Job(Generic[R]):
         return self.record.failures
 
     @property
+    def batch_id(self) -> int | None:
+        """The batch that it is in, or that it was made for."""
+        return self.record.batch_id
+
+    @property
     def reason(self) -> str | None:
         """Why it is dead or was cancelled."""
         return self.record.reason
@@ -268,31 +275,21 @@ class Job(Generic[R]):
         Raises WaitTimeout when it is not so in time, InvalidOption inside a task: a worker that waits for a job that
         only it could run would wait for ever.
         """
-        if running.get() is not None:
-            raise InvalidOption("wait() inside a task could wait for ever; enqueue a follow-up job instead")
-        limit = None if timeout is None else to_ms(timeout, what="timeout")
-        watch = self._engine.watch()
-        try:
-            self._wait(limit, watch.wait)
-        finally:
-            watch.close()
+        refuse_inside_task()
+        wait_until(
+            lambda: self.refresh().state in FINISHED,
+            engine=self._engine,
+            clock=self._clock,
+            timeout=timeout,
+            what=lambda: f"job {self.id} is still {self.state.word}",
+        )
         return self
 
-    def _wait(self, limit: int | None, pause: Callable[[int], bool]) -> None:
-        begun = self._clock.monotonic_ms()
-        warned = False
-        while self.refresh().state not in FINISHED:
-            waited = self._clock.monotonic_ms() - begun
-            if limit is not None and waited >= limit:
-                raise WaitTimeout(f"job {self.id} is still {self.state.word} after {limit / 1000:g} s")
-            if not warned and waited >= NO_WORKER_AFTER_MS:
-                warned = True
-                self._warn_without_worker()
-            pause(LONGEST_LOOK_AWAY_MS if limit is None else min(LONGEST_LOOK_AWAY_MS, limit - waited))
 
-    def _warn_without_worker(self) -> None:
-        if not any(worker.alive for worker in self._engine.workers()):
-            log.warning("no worker is alive; nobody will run job %d", self.id, extra={"job_id": self.id})
+def refuse_inside_task() -> None:
+    """Raise InvalidOption in a task: a worker that waits for a job that only it could run would wait for ever."""
+    if running.get() is not None:
+        raise InvalidOption("wait() inside a task could wait for ever; enqueue a follow-up job instead")
 
 
 def result_of(record: JobRecord, kind: Any) -> Any:

@@ -7,9 +7,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from liteq.errors import InvalidOption, InvalidSchedule
-from liteq.model.firing import Advance, ScheduleRecord, ScheduleRow, Template, Tick, TickOutcome
+from liteq.model.firing import Advance, ScheduleRecord, ScheduleRow, Tick, TickOutcome
 from liteq.model.schedule import AnySchedule, Cron, Every, Manual, decode_schedule
 from liteq.model.schedules import ScheduleWarning
+from liteq.model.template import Template
 from liteq.schedule_steps import release_for
 
 MOST_BACKFILLED = 10_000

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from liteq.model.firing import Advance, Plan, ScheduleRecord, Template, Tick, TickOutcome
+from liteq.model.firing import Advance, Plan, ScheduleRecord, Tick, TickOutcome
 from liteq.model.job import Enqueued, NewJob
 from liteq.model.schedule import AnySchedule, Cron, Every, decode_schedule
+from liteq.model.template import Template
 from liteq.timezones import tzdata_version
 
 AT_ONCE = 250

@@ -18,11 +18,11 @@ from liteq.model.firing import (
     Buffered,
     ScheduleRecord,
     TickOutcome,
-    decode_template,
     plan_ticks,
 )
 from liteq.model.job import Enqueued
 from liteq.model.schedule import Cron, decode_schedule
+from liteq.model.template import decode_template
 from liteq.schedule_steps import AT_ONCE, Decision, Prepared, broken, by_jobs, decide, job_of, put_right, trace_of
 from liteq.store.engine import Engine
 from liteq.timezones import tzdata_version

@@ -12,15 +12,14 @@ from liteq.job import Job
 from liteq.model.firing import (
     ScheduleRecord,
     ScheduleRow,
-    Template,
     Tick,
     TickOutcome,
     TickRecord,
-    decode_template,
 )
 from liteq.model.instants import instant_ms
 from liteq.model.names import check_name
 from liteq.model.schedule import AnySchedule, Schedule, decode_schedule
+from liteq.model.template import Template, decode_template
 from liteq.ops.schedule_stats import SchedulerStatus, collect_scheduler_status
 from liteq.schedule_rows import Declaration, resumed, row_for, ticks_between
 from liteq.schedule_steps import trace_of

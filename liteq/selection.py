@@ -26,6 +26,7 @@ def job_filter(
     queue: str | None = None,
     task: str | None = None,
     tag: str | None = None,
+    batch: int | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> JobFilter:
@@ -36,6 +37,7 @@ def job_filter(
         queue=queue,
         task=task,
         tag=tag,
+        batch_id=batch,
         since=None if since is None else instant_ms(since, what="since"),
         until=None if until is None else instant_ms(until, what="until"),
     )

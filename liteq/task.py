@@ -23,7 +23,6 @@ import msgspec
 
 from liteq.errors import DependencyError, InvalidOption
 from liteq.job import Job, JobContext
-from liteq.model.firing import Template
 from liteq.model.instants import instant_ms, to_ms
 from liteq.model.job import POLICY_CODES, SCOPE_CODES, NewJob, OnConflict, OnParentFailure, Scope, Unique
 from liteq.model.limits import KEY_MAX_RUNNING_LIMIT, NO_LIMIT, Limit, check_max_running, limit_of
@@ -32,6 +31,7 @@ from liteq.model.payload import crc
 from liteq.model.priority import check_priority
 from liteq.model.rate import Rate, check_rate
 from liteq.model.retry import DEFAULT_MAX_CRASHES, MAX_FAILURES_LIMIT, Backoff, Retry
+from liteq.model.template import Template
 from liteq.signature import Signature
 
 P = ParamSpec("P")
@@ -60,6 +60,8 @@ class Settings(TypedDict, total=False):
     rate_per_key: Rate | str | None
     after: "Job[Any] | int | Sequence[Job[Any] | int]"
     on_parent_failure: OnParentFailure
+    on_dead: "Call[Any] | None"
+    batch: int | None
 
 
 class DeclaredSettings(Settings, total=False):
@@ -89,6 +91,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     concurrency_key: str | None = None
     key_max_running: int = 1
     key_rate: Rate | None = None
+    on_dead: "Call[Any] | None" = None
+    batch_id: int | None = None
 
     def unique(self, now: int) -> Unique | None:
         """Give the unique key that a job enqueued now holds, None without one."""
@@ -171,6 +175,18 @@ def _parent_id(value: Any) -> int:
     return value
 
 
+def _read_on_dead(value: Any) -> dict[str, Any]:
+    if value is not None and not isinstance(value, Call):
+        raise TypeError(f"on_dead must be a job as task.call() gives it, not {type(value).__name__}")
+    return {"on_dead": value}
+
+
+def _read_batch(value: Any) -> dict[str, Any]:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise TypeError(f"batch must be the id of a batch, not {type(value).__name__}")
+    return {"batch_id": value}
+
+
 def _read_on_parent_failure(value: Any) -> dict[str, Any]:
     if value not in POLICY_CODES:
         raise InvalidOption("on_parent_failure must be 'cancel' or 'run'")
@@ -196,6 +212,8 @@ _READERS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "rate_per_key": lambda value: {"key_rate": None if value is None else check_rate(value, what="rate_per_key")},
     "after": _read_after,
     "on_parent_failure": _read_on_parent_failure,
+    "on_dead": _read_on_dead,
+    "batch": _read_batch,
 }
 
 
@@ -244,20 +262,32 @@ class Call(msgspec.Struct, Generic[R], frozen=True):
             concurrency_key=options.concurrency_key,
             key_max_running=options.key_max_running,
             key_rate=None if options.key_rate is None else str(options.key_rate),
+            batch_id=options.batch_id,
+            on_dead=_template_of(options.on_dead, default_retry),
         )
 
-    def template(self, *, default_retry: Retry) -> Template:
-        """Give the job that each tick of a schedule makes. Raises InvalidOption where ``run_at`` is fixed."""
-        if self.options.run_at is not None:
-            raise InvalidOption("a schedule decides when its jobs run; run_at cannot be given beside it")
-        if self.options.parents:
-            raise InvalidOption("each tick makes a job of its own, which cannot wait for one and the same parent")
+    def template(self, *, default_retry: Retry, once: bool = False) -> Template:
+        """Give the job that is made later: at each tick of a schedule or, with ``once``, when something has ended.
+
+        Raises InvalidOption where an option says what cannot be known or is decided elsewhere.
+        """
+        options = self.options
+        if options.run_at is not None:
+            raise InvalidOption("this job is made later, and runs then; run_at cannot be given, delay can")
+        if options.parents or options.batch_id is not None:
+            raise InvalidOption("this job is made later, by itself; it cannot wait for others or join a batch")
+        if once and options.unique_key is not None:
+            raise InvalidOption("this job is made once, by itself; it cannot have a unique_key")
         job = self.new_job(now=0, default_retry=default_retry)
         unique = (
             None if job.unique is None else msgspec.structs.replace(job.unique, held_until=None, on_conflict="skip")
         )
         plain = msgspec.structs.replace(job, run_at=0, unique=unique)
         return Template(job=plain, delay_ms=self.options.delay_ms, unique_ms=self.options.unique_ms)
+
+
+def _template_of(call: "Call[Any] | None", default_retry: Retry) -> bytes | None:
+    return None if call is None else call.template(default_retry=default_retry, once=True).encode()
 
 
 Send = Callable[[Call[Any]], Job[Any]]

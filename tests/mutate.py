@@ -25,6 +25,11 @@ STORE = "liteq/store/sqlite"
 SCHEDULE_SQL = "liteq/store/sqlite/sql/schedule.sql"
 SCHEDULER = "liteq/scheduler.py"
 
+DEPENDENCY_SQL = "liteq/store/sqlite/sql/dependency.sql"
+BATCH_SQL = "liteq/store/sqlite/sql/batch.sql"
+DEPENDENCIES = "tests/engine/test_dependencies.py"
+BATCHES = "tests/engine/test_batches.py"
+
 VERBS = "tests/engine/test_every_verb.py"
 CLAIM = "tests/engine/test_claim.py"
 ENQUEUE = "tests/engine/test_enqueue.py"
@@ -866,6 +871,118 @@ FAULTS = (
         old="<= until for",
         new="> 0 for",
         tests=(LIMITS,),
+    ),
+    Fault(
+        name="a child becomes ready with its first parent",
+        path=DEPENDENCY_SQL,
+        within="-- name: unblock\n",
+        old="parents_left > 1",
+        new="parents_left > 2",
+        tests=(DEPENDENCIES, MACHINE),
+    ),
+    Fault(
+        name="a child is told of its parent whatever state it is in",
+        path=DEPENDENCY_SQL,
+        within="-- name: unblock\n",
+        old="  AND state = @waiting\n",
+        new="",
+        tests=(DEPENDENCIES, MACHINE),
+    ),
+    Fault(
+        name="a failed parent cancels no child",
+        path="liteq/store/sqlite/aftermath.py",
+        within="def _tell",
+        old="    if stop:\n",
+        new="    if stop and not run:\n",
+        tests=(DEPENDENCIES, MACHINE),
+    ),
+    Fault(
+        name="grandchildren are not told",
+        path="liteq/store/sqlite/aftermath.py",
+        within="def _tell",
+        old='        _follow(connection, [row[:2] for row in gone if row[1]], "cancelled", now)\n',
+        new="",
+        tests=(DEPENDENCIES,),
+    ),
+    Fault(
+        name="parents are told once more when they end again",
+        path="liteq/store/sqlite/aftermath.py",
+        within="def _begin",
+        old='    connection.rows("have_told", {"job_ids": id_list(parents)})\n',
+        new="",
+        tests=(DEPENDENCIES,),
+    ),
+    Fault(
+        name="a batch has finished with its last but one",
+        path=BATCH_SQL,
+        within="-- name: count_ends\n",
+        old=":cancelled >= jobs",
+        new=":cancelled >= jobs - 1",
+        tests=(BATCHES, MACHINE),
+    ),
+    Fault(
+        name="a batch that has finished can be joined",
+        path=BATCH_SQL,
+        within="-- name: join_batch\n",
+        old="  AND finished_at IS NULL\n",
+        new="",
+        tests=(BATCHES, MACHINE),
+    ),
+    Fault(
+        name="a batch that was cancelled can be joined",
+        path=BATCH_SQL,
+        within="-- name: join_batch\n",
+        old="  AND cancelled_at IS NULL\n",
+        new="",
+        tests=(BATCHES,),
+    ),
+    Fault(
+        name="a member that runs again still counts as ended",
+        path="liteq/store/sqlite/handling.py",
+        within="def _requeue",
+        old='        connection.rows("reopen_batch", {"job_id": job_id})\n',
+        new="",
+        tests=(BATCHES, MACHINE),
+    ),
+    Fault(
+        name="callbacks come each time that a batch finishes",
+        path="liteq/store/sqlite/making.py",
+        within="def make_callbacks",
+        old="if template is None or made[callback] is not None:",
+        new="if template is None:",
+        tests=(BATCHES,),
+    ),
+    Fault(
+        name="more may fail than are allowed",
+        path=BATCH_SQL,
+        within="-- name: count_ends\n",
+        old="dead + cancelled <= max_failed",
+        new="dead + cancelled <= max_failed + 1",
+        tests=(BATCHES,),
+    ),
+    Fault(
+        name="a deleted member is not counted",
+        path="liteq/store/sqlite/aftermath.py",
+        within="def after_deletion",
+        old="if batch_id is not None]",
+        new="if batch_id is not None and parents]",
+        tests=(BATCHES, MACHINE),
+    ),
+    Fault(
+        name="a member that is cancelled at birth is not counted",
+        path="liteq/store/sqlite/enqueueing.py",
+        within="def _insert_child",
+        old="            stopped.append(job)\n",
+        new="            stopped.clear()\n",
+        tests=(BATCHES, MACHINE),
+    ),
+    Fault(
+        name="cancelled jobs have a fallback",
+        path="liteq/store/sqlite/aftermath.py",
+        within="def _follow",
+        old='if failed == "dead":',
+        new="if failed:",
+        tests=(BATCHES,),
     ),
 )
 

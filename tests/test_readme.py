@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands there."""
+"""The Python of the README and of the pages runs as it stands there."""
 
 import re
 import subprocess
@@ -7,8 +7,20 @@ from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(page: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+BLOCKS = blocks(ROOT / "README.md")
+OF_PAGES = {
+    f"{page.name}:{number}": block
+    for page in sorted((ROOT / "docs").glob("*.md"))
+    for number, block in enumerate(blocks(page))
+}
 
 
 def test_the_first_screen_has_two_commands_and_then_ten_lines() -> None:
@@ -28,3 +40,13 @@ def test_a_block_of_python_runs_when_pasted(number: int, tmp_path: Path) -> None
     assert (done.returncode, done.stderr) == (0, "")
     if number == 0:
         assert done.stdout == "hello world\n"
+
+
+@pytest.mark.parametrize("name", OF_PAGES)
+def test_a_block_of_a_page_runs_when_pasted(name: str, tmp_path: Path) -> None:
+    script = tmp_path / "hello.py"
+    script.write_text(OF_PAGES[name])
+
+    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr

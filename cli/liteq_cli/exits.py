@@ -4,6 +4,7 @@ from enum import IntEnum
 
 from liteq.errors import (
     BadArguments,
+    BatchNotFound,
     Busy,
     Corrupt,
     DependencyError,
@@ -53,6 +54,7 @@ CODES: tuple[tuple[type[Exception], Code], ...] = (
     (WaitTimeout, Code.TIMED_OUT),
     (JobNotFound, Code.NOT_FOUND),
     (ScheduleNotFound, Code.NOT_FOUND),
+    (BatchNotFound, Code.NOT_FOUND),
     (DependencyError, Code.NOT_FOUND),
     (UnknownTask, Code.NOT_FOUND),
     (WrongState, Code.FAILED),
@@ -71,6 +73,7 @@ HINTS: tuple[tuple[type[Exception], str], ...] = (
     (SchemaTooNew, "install a liteq at least as new as the one that wrote it"),
     (Corrupt, "liteq check --full says more"),
     (JobNotFound, "liteq job list shows the jobs there are"),
+    (BatchNotFound, "liteq batch list shows the batches there are"),
     (ScheduleNotFound, "liteq schedule list shows the schedules there are"),
     (InvalidSchedule, "liteq schedule explain 'EXPR' tries an expression"),
 )

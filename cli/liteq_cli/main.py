@@ -12,6 +12,7 @@ import typer
 import liteq
 from liteq_cli import output
 from liteq_cli.commands import (
+    batch,
     config,
     dead,
     demo,
@@ -86,6 +87,7 @@ app.add_typer(job.app, name="job")
 app.add_typer(dead.app, name="dead")
 app.add_typer(queue.app, name="queue")
 app.add_typer(limits.app, name="task")
+app.add_typer(batch.app, name="batch")
 app.add_typer(worker.app, name="worker")
 app.add_typer(schedule.app, name="schedule")
 app.command("prune")(upkeep.prune)

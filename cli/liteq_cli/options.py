@@ -24,6 +24,7 @@ States = Annotated[list[str] | None, typer.Option("--state", help="Only jobs in 
 OneQueue = Annotated[str | None, typer.Option("--queue", "-q", help="Only jobs of this queue.")]
 OneTask = Annotated[str | None, typer.Option("--task", help="Only jobs of this task.")]
 OneTag = Annotated[str | None, typer.Option("--tag", help="Only jobs with this tag.")]
+OneBatch = Annotated[int | None, typer.Option("--batch", help="Only jobs of this batch.", min=1, metavar="ID")]
 Since = Annotated[str | None, typer.Option(help="Only jobs enqueued since: 1h, or an ISO instant.", metavar="WHEN")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Limit = Annotated[int, typer.Option(help="At most so many.", min=1, max=100_000)]
@@ -106,7 +107,14 @@ def settings_of(
 
 
 def filters_of(
-    app: Liteq, *, state: Sequence[str] | None, queue: str | None, task: str | None, tag: str | None, since: str | None
+    app: Liteq,
+    *,
+    state: Sequence[str] | None,
+    queue: str | None,
+    task: str | None,
+    tag: str | None,
+    since: str | None,
+    batch: int | None = None,
 ) -> dict[str, Any]:
     """Give the filters that the options mean, only those that were given."""
     wanted: dict[str, Any] = {
@@ -114,6 +122,7 @@ def filters_of(
         "queue": queue,
         "task": task,
         "tag": tag,
+        "batch": batch,
         "since": None if since is None else parse_past(since, now_ms=app.clock.now_ms()),
     }
     return {name: value for name, value in wanted.items() if value is not None}

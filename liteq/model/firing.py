@@ -4,12 +4,8 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Literal
 
-import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
-from liteq.errors import Undecodable
-from liteq.model.job import NewJob, Unique
 from liteq.model.schedule import AnySchedule
 from liteq.model.ticks import Missed
 
@@ -35,37 +31,6 @@ class TickOutcome(StrEnum):
     REMOVED = "skipped: removed"
     REPLACED = "skipped: replaced"
     FAILED = "failed"
-
-
-class Template(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The job that each tick makes: a stored job but for its time, from which ``delay_ms`` counts."""
-
-    job: NewJob
-    delay_ms: int = 0
-    unique_ms: int | None = None
-
-    def job_at(self, run_at: int, *, schedule_id: int, fire_at: int) -> NewJob:
-        """Give the job of one tick, due at ``run_at`` and the template's own delay."""
-        due = run_at + self.delay_ms
-        unique = self.job.unique
-        if unique is not None and self.unique_ms is not None:
-            unique = Unique(key=unique.key, scope="period", held_until=due + self.unique_ms, on_conflict="skip")
-        return replace(self.job, run_at=due, unique=unique, schedule_id=schedule_id, fire_at=fire_at)
-
-    def encode(self) -> bytes:
-        """Give the template as JSON, for ``decode_template``."""
-        return msgspec.json.encode(self)
-
-
-_TEMPLATE = msgspec.json.Decoder(Template)
-
-
-def decode_template(encoded: bytes) -> Template:
-    """Give back what ``encode`` wrote. Raises Undecodable for anything else."""
-    try:
-        return _TEMPLATE.decode(encoded)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Undecodable(f"stored schedule: its job cannot be read: {error}") from error
 
 
 class ScheduleRow(Struct, frozen=True, kw_only=True):

@@ -32,7 +32,8 @@ class Unique(msgspec.Struct, frozen=True, kw_only=True):
 class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job that is wanted and not yet stored. Instants and durations are in milliseconds.
 
-    It waits for ``parents``, which are ids, and for ``siblings``, which are places of earlier jobs in the same call.
+    It waits for ``parents``, which are ids, and for ``siblings``, which are places of earlier jobs in the same call. It
+    joins the batch of ``batch_id``.
     """
 
     task: str
@@ -56,6 +57,9 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     """Of the jobs with the same key at most ``key_max_running`` run at once, started at ``key_rate``, a rate's text."""
     key_max_running: int = 1
     key_rate: str | None = None
+    batch_id: int | None = None
+    on_dead: bytes | None = None
+    """The template of a job that is made should this one end dead."""
 
 
 class Enqueued(msgspec.Struct, frozen=True):
@@ -86,8 +90,9 @@ class Claim(msgspec.Struct, frozen=True):
     backoff: bytes | None
     timeout_ms: int | None
     fire_at: int | None
-    concurrency_key: str | None = None
-    key_rate: str | None = None
+    batch_id: int | None
+    concurrency_key: str | None
+    key_rate: str | None
 
     @property
     def last_chance(self) -> bool:
@@ -159,6 +164,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The attempt about which was written that it is past its time and would not stop."""
     schedule_id: int | None
     fire_at: int | None
+    batch_id: int | None
     unique_key: str | None
     concurrency_key: str | None
     key_max_running: int | None
@@ -177,6 +183,7 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
     queue: str | None = None
     task: str | None = None
     tag: str | None = None
+    batch_id: int | None = None
     since: int | None = None
     until: int | None = None
 

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from liteq.model.batch import BatchRecord, NewBatch
 from liteq.model.firing import (
     Advance,
     Buffered,
@@ -108,6 +109,13 @@ class Engine(Limiting, Protocol):
         """
         ...
 
+    def enqueue_batch(self, batch: NewBatch, jobs: Sequence[NewJob], *, now: int) -> tuple[int, list[Enqueued]]:
+        """Store a batch with its first jobs, all or none; give its id and the answers. One without jobs has finished.
+
+        More join it by their ``batch_id`` while it has not; then ``enqueue`` raises WrongState, and BatchNotFound.
+        """
+        ...
+
     # ---- claims and their reports
 
     def claim(
@@ -194,6 +202,22 @@ class Engine(Limiting, Protocol):
 
     def resume_queue(self, queue: str) -> bool:
         """Let the queue's jobs be claimed again; false when it was not paused."""
+        ...
+
+    # ---- batches
+
+    def cancel_batch(self, batch_id: int, *, now: int) -> bool:
+        """Let no job join it any more; false when it has finished or was cancelled. Its jobs are cancelled by id."""
+        ...
+
+    def get_batch(self, batch_id: int) -> BatchRecord | None: ...
+
+    def list_batches(self, *, limit: int, live: bool = False, before_id: int | None = None) -> list[BatchRecord]:
+        """Give the newest batches first, with ``live`` only those that have not finished."""
+        ...
+
+    def batch_links(self, batch_id: int) -> list[tuple[int, int]]:
+        """Give (parent, child) for each time that a member waits or waited for another job."""
         ...
 
     # ---- schedules

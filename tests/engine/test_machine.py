@@ -12,11 +12,13 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from msgspec.structs import replace
 
 from liteq.errors import LeaseLost, WrongState
-from liteq.model.job import Claim
+from liteq.model.batch import NewBatch
+from liteq.model.job import Claim, NewJob, OnParentFailure
 from liteq.model.limits import Limit
-from liteq.model.transitions import FINISHED, State
+from liteq.model.transitions import AT_REST, FINISHED, State
 from liteq.store.engine import Engine, Slate
 from tests.engine.conftest import OpenFresh
 from tests.engine.steps import (
@@ -62,6 +64,10 @@ class Model:
     finished_at: int | None = None
     started: bool = False
     outcomes: list[int] = field(default_factory=list)
+    parents: tuple[int, ...] = ()
+    waits_for: set[int] = field(default_factory=set)
+    runs_anyway: bool = False
+    in_batch: bool = False
 
     def holds(self, claim: Claim) -> bool:
         fence = (claim.attempt, claim.worker_id)
@@ -75,6 +81,13 @@ class Model:
         """Be ready or, with a key, get in line."""
         self.state = State.READY if self.key is None else State.BLOCKED
 
+    def wait_or_get_in_line(self, now: int) -> None:
+        """Be scheduled as long as it is not due."""
+        if self.run_at > now:
+            self.state = State.SCHEDULED
+        else:
+            self.make_ready()
+
     def rest(self, state: State, now: int) -> None:
         """Leave the worker; a cancel that was asked is carried out where the job would come back."""
         if self.asked and state not in FINISHED:
@@ -85,6 +98,13 @@ class Model:
         self.finished_at = now if state in FINISHED else None
         if state is not State.CANCELLED:
             self.asked = self.asked and state not in FINISHED
+
+
+FAILED = {State.DEAD, State.CANCELLED}
+
+
+def _job(run_at: int, priority: int) -> NewJob:
+    return new_job(run_at=run_at, priority=priority, max_failures=MAX_FAILURES, max_crashes=MAX_CRASHES)
 
 
 class LifeOfJobs(RuleBasedStateMachine):
@@ -102,15 +122,19 @@ class LifeOfJobs(RuleBasedStateMachine):
         self.slots = 0
         self.claims: list[Claim] = []
         self.jobs = 0
+        self.batch = 0
+        self.counts = {"jobs": 0, "completed": 0, "dead": 0, "cancelled": 0}
         self.most: int | None = None
 
     @initialize()
     def hire_and_fill(self) -> None:
         self.workers = [register(self.engine) for _ in range(2)]
-        for _ in range(4):
-            self._enqueue(0, 0, None)
+        for _ in range(3):
+            self._enqueue(0, 0)
         for key in (*KEYS, *KEYS):
-            self._enqueue(0, 0, key)
+            self._enqueue(0, 0, key=key)
+        self.batch, answers = self.engine.enqueue_batch(NewBatch(name="batch"), [_job(self.now, 0)], now=self.now)
+        self._note(answers[0].job_id, Model(State.READY, self.now, 0, in_batch=True))
         self._claim(0, 2, True)
         self._claim(1, 1, False)
 
@@ -126,32 +150,92 @@ class LifeOfJobs(RuleBasedStateMachine):
     def _holds(self, claim: Claim) -> bool:
         return claim.job_id in self.model and self.model[claim.job_id].holds(claim)
 
-    @rule(pick=PICKS, verb=st.sampled_from(("cancel", "requeue", "reschedule")), delay=DELAYS)
+    @rule(pick=PICKS, verb=st.sampled_from(("cancel", "requeue", "reschedule", "delete")), delay=DELAYS)
     def handle(self, pick: int, verb: str, delay: int) -> None:
         """Do something by hand to any job ever made, pruned ones too."""
         job_id = 1 + pick % self.jobs
         getattr(self, verb)(job_id, **({"delay": delay} if verb == "reschedule" else {}))
 
-    @rule(delay=DELAYS, priority=PRIORITIES, key=A_KEY)
-    def enqueue(self, delay: int, priority: int, key: str | None) -> None:
-        self._enqueue(delay, priority, key)
+    @rule(
+        delay=DELAYS,
+        priority=PRIORITIES,
+        parents=st.lists(PICKS, max_size=2),
+        anyway=st.booleans(),
+        join=st.booleans(),
+        key=A_KEY,
+    )
+    def enqueue(self, delay: int, priority: int, parents: list[int], anyway: bool, join: bool, key: str | None) -> None:
+        kept = sorted(self.model)
+        chosen = tuple(dict.fromkeys(kept[-1 - pick % len(kept)] for pick in parents)) if kept else ()
+        if join and self.finished():
+            self._try_to_join_in_vain()
+        else:
+            self._enqueue(delay, priority, chosen, anyway, join, key)
 
-    def _enqueue(self, delay: int, priority: int, key: str | None) -> None:
+    def _try_to_join_in_vain(self) -> None:
+        try:
+            enqueue_one(self.engine, replace(_job(self.now, 0), batch_id=self.batch), now=self.now)
+        except WrongState:
+            return
+        raise AssertionError("a job joined a batch that had finished")
+
+    def _enqueue(
+        self,
+        delay: int,
+        priority: int,
+        parents: tuple[int, ...] = (),
+        anyway: bool = False,
+        join: bool = False,
+        key: str | None = None,
+    ) -> None:
         run_at = self.now + delay
-        job = new_job(
-            run_at=run_at,
-            priority=priority,
-            max_failures=MAX_FAILURES,
-            max_crashes=MAX_CRASHES,
+        policy: OnParentFailure = "run" if anyway else "cancel"
+        family = {"parents": parents, "on_parent_failure": policy, "batch_id": self.batch if join else None}
+        turns = {"concurrency_key": key, "key_max_running": KEYS.get(key or "", 1)}
+        job_id = enqueue_one(self.engine, replace(_job(run_at, priority), **family, **turns), now=self.now)
+        job = Model(
+            State.SCHEDULED,
+            run_at,
+            priority,
+            parents=parents,
+            waits_for={parent for parent in parents if self.model[parent].state not in FINISHED},
+            runs_anyway=anyway,
+            in_batch=join,
             key=key,
-            key_max=KEYS.get(key or "", 1),
         )
-        job_id = enqueue_one(self.engine, job, now=self.now)
+        job.wait_or_get_in_line(self.now)
+        self._note(job_id, job)
+        if job.waits_for:
+            job.state = State.WAITING
+        if not anyway and any(self.model[parent].state in FAILED for parent in parents):
+            self._rest(job_id, State.CANCELLED)
+
+    def _note(self, job_id: int, job: Model) -> None:
         assert job_id not in self.model
-        self.model[job_id] = Model(State.SCHEDULED, run_at, priority, key=key)
-        if not delay:
-            self.model[job_id].make_ready()
+        self.model[job_id] = job
         self.jobs = max(self.jobs, job_id)
+        self.counts["jobs"] += job.in_batch
+
+    def finished(self) -> bool:
+        return self.counts["jobs"] == self.counts["completed"] + self.counts["dead"] + self.counts["cancelled"]
+
+    def _rest(self, job_id: int, state: State) -> None:
+        """Let the job leave its worker, and where that is its end, let follow what does."""
+        job = self.model[job_id]
+        job.rest(state, self.now)
+        if job.state in FINISHED:
+            self.counts[job.state.word] += job.in_batch
+            self._tell_children(job_id, failed=job.state in FAILED)
+
+    def _tell_children(self, job_id: int, *, failed: bool) -> None:
+        for child_id, child in self.model.items():
+            if child.state is not State.WAITING or job_id not in child.waits_for:
+                continue
+            child.waits_for.discard(job_id)
+            if failed and not child.runs_anyway:
+                self._rest(child_id, State.CANCELLED)
+            elif not child.waits_for:
+                child.wait_or_get_in_line(self.now)
 
     @rule(most=st.sampled_from((None, 1, 2, 3)))
     def limit(self, most: int | None) -> None:
@@ -226,7 +310,7 @@ class LifeOfJobs(RuleBasedStateMachine):
 
     def complete(self, claim: Claim) -> None:
         if self._report(claim, lambda: complete(self.engine, claim, now=self.now)):
-            self.model[claim.job_id].rest(State.COMPLETED, self.now)
+            self._rest(claim.job_id, State.COMPLETED)
 
     def retry(self, claim: Claim, delay: int) -> None:
         job = self.model.get(claim.job_id)
@@ -236,18 +320,18 @@ class LifeOfJobs(RuleBasedStateMachine):
             assert job is not None
             job.failures += 1
             job.run_at = run_at
-            job.rest(State.SCHEDULED, self.now)
+            self._rest(claim.job_id, State.SCHEDULED)
 
     def dead_letter(self, claim: Claim) -> None:
         if self._report(claim, lambda: bury(self.engine, claim, now=self.now)):
             self.model[claim.job_id].failures += 1
-            self.model[claim.job_id].rest(State.DEAD, self.now)
+            self._rest(claim.job_id, State.DEAD)
 
     def snooze(self, claim: Claim, delay: int) -> None:
         run_at = self.now + delay
         if self._report(claim, lambda: snooze(self.engine, claim, run_at=run_at, now=self.now)):
             self.model[claim.job_id].run_at = run_at
-            self.model[claim.job_id].rest(State.SCHEDULED, self.now)
+            self._rest(claim.job_id, State.SCHEDULED)
 
     def release(self, claim: Claim) -> None:
         job = self.model.get(claim.job_id)
@@ -258,7 +342,7 @@ class LifeOfJobs(RuleBasedStateMachine):
         assert lost == ([] if holds else [claim])
         if holds and job is not None:
             job.outcomes.append(claim.attempt)
-            job.rest(State.READY, self.now)
+            self._rest(claim.job_id, State.READY)
 
     @rule(pick=PICKS)
     def hand_back_and_take_again(self, pick: int) -> None:
@@ -276,7 +360,7 @@ class LifeOfJobs(RuleBasedStateMachine):
         job = self.model.get(claim.job_id)
         allowed = job is not None and job.asked
         if self._report(claim, lambda: abort(self.engine, claim, now=self.now), allowed=allowed):
-            self.model[claim.job_id].rest(State.CANCELLED, self.now)
+            self._rest(claim.job_id, State.CANCELLED)
 
     def cancel(self, job_id: int) -> None:
         job = self.model.get(job_id)
@@ -288,7 +372,17 @@ class LifeOfJobs(RuleBasedStateMachine):
         if job.state is State.RUNNING:
             job.asked = True
         else:
-            job.rest(State.CANCELLED, self.now)
+            self._rest(job_id, State.CANCELLED)
+
+    def delete(self, job_id: int) -> None:
+        job = self.model.get(job_id)
+        gone = self.engine.delete([job_id], now=self.now)
+        happens = job is not None and job.state is not State.RUNNING
+        assert gone == ([job_id] if happens else [])
+        if happens and job is not None:
+            if job.state not in FINISHED:
+                self._rest(job_id, State.CANCELLED)
+            del self.model[job_id]
 
     def requeue(self, job_id: int) -> None:
         job = self.model.get(job_id)
@@ -296,6 +390,8 @@ class LifeOfJobs(RuleBasedStateMachine):
         happens = job is not None and job.state in FINISHED
         assert moved == ([job_id] if happens else [])
         if happens and job is not None:
+            self.counts[job.state.word] -= job.in_batch
+            job.waits_for.clear()
             job.failures = job.crashes = 0
             job.asked, job.run_at = False, self.now
             job.rest(State.READY, self.now)
@@ -303,14 +399,12 @@ class LifeOfJobs(RuleBasedStateMachine):
     def reschedule(self, job_id: int, delay: int) -> None:
         job = self.model.get(job_id)
         moved = move(self.engine, job_id, run_at=self.now + delay, now=self.now)
-        happens = job is not None and job.state in {State.READY, State.BLOCKED, State.SCHEDULED}
+        happens = job is not None and job.state in AT_REST
         assert moved == ([job_id] if happens else [])
         if happens and job is not None:
             job.run_at = self.now + delay
-            if delay:
-                job.state = State.SCHEDULED
-            else:
-                job.make_ready()
+            if job.state is not State.WAITING:
+                job.wait_or_get_in_line(self.now)
 
     @rule(worker=st.integers(0, 1))
     def kill(self, worker: int) -> None:
@@ -326,29 +420,31 @@ class LifeOfJobs(RuleBasedStateMachine):
 
         assert {one.job_id for one in expired} == expected
         for one in expired:
-            self._expect_expired(self.model[one.job_id])
+            self._expect_expired(one.job_id)
             job = self.model[one.job_id]
             # Told of one with a key: it was made ready, and got in line behind others.
             state = State.READY if job.state is State.BLOCKED else job.state
             assert (one.state, one.attempt) == (state, job.attempt)
         self.doomed.clear()
 
-    def _expect_expired(self, job: Model) -> None:
+    def _expect_expired(self, job_id: int) -> None:
+        job = self.model[job_id]
         assert job.attempt not in job.outcomes
         job.outcomes.append(job.attempt)
         job.crashes += job.started
         if not job.started or job.crashes == 1 < MAX_CRASHES:
-            job.rest(State.READY, self.now)
+            self._rest(job_id, State.READY)
         else:
-            job.rest(State.DEAD, self.now)
+            self._rest(job_id, State.DEAD)
 
     @rule(age=DELAYS)
     def prune(self, age: int) -> None:
         before = self.now - age
+        needed = {parent for job in self.model.values() if job.state not in FINISHED for parent in job.parents}
         gone = [
             n
             for n, job in self.model.items()
-            if job.state in {State.COMPLETED, State.CANCELLED} and (job.finished_at or 0) < before
+            if job.state in {State.COMPLETED, State.CANCELLED} and (job.finished_at or 0) < before and n not in needed
         ]
 
         assert self.engine.prune(finished_before=before, limit=1_000) == len(gone)
@@ -381,6 +477,15 @@ class LifeOfJobs(RuleBasedStateMachine):
             assert set(attempts) <= set(self.model[job_id].outcomes)
             assert set(self.model[job_id].outcomes) - set(attempts) <= {1}
             assert attempts == sorted(set(attempts))
+
+    @invariant()
+    def the_batch_has_counted_every_end(self) -> None:
+        batch = self.engine.get_batch(self.batch)
+        if batch is None:
+            assert self.finished()
+        elif self.batch:
+            assert {name: getattr(batch, name) for name in self.counts} == self.counts
+            assert (batch.finished_at is not None) == self.finished()
 
     def teardown(self) -> None:
         self.engine.close()

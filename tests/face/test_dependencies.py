@@ -87,7 +87,7 @@ def test_what_names_no_job_is_a_mistake_of_type(square: Square, after: Any) -> N
 
 
 def test_a_schedule_cannot_wait_for_one_parent(app: Liteq, square: Square) -> None:
-    with pytest.raises(InvalidOption, match="each tick"):
+    with pytest.raises(InvalidOption, match="cannot wait for others"):
         app.schedule("s", every(minutes=1), square.using(after=square.enqueue(1)).call(2))
 
 

@@ -25,6 +25,7 @@ SCANS = {
     "next_due": "two first entries of indexes, and the table of limits, which is small",
     "workers": SMALL,
     "worker_identities": SMALL,
+    "prunable_batches": "walks the batches once in a round of pruning: few beside their jobs",
     "fanout": "gives the first row: the table holds only fan-outs that are not finished yet",
     "prunable_ticks": "walks from the oldest row on, as far as its limit",
     "misplaced_schedules": "asked when a scheduler starts, and when the clock was set back",

@@ -25,13 +25,14 @@ def list_(
     queue: options.OneQueue = None,
     task: options.OneTask = None,
     tag: options.OneTag = None,
+    batch: options.OneBatch = None,
     since: options.Since = None,
     limit: options.Limit = 50,
     before_id: Annotated[int | None, typer.Option(help="Only older jobs than this one.", min=1, max=2**63 - 1)] = None,
 ) -> None:
     """List jobs, the newest first."""
     liteq = opened(context)
-    wanted = options.filters_of(liteq, state=state, queue=queue, task=task, tag=tag, since=since)
+    wanted = options.filters_of(liteq, state=state, queue=queue, task=task, tag=tag, batch=batch, since=since)
     as_json = session(context).as_json
     jobs = liteq.list_jobs(limit=limit, before_id=before_id, **wanted)
     show_jobs(jobs, app=liteq, as_json=as_json)
@@ -90,11 +91,12 @@ def retry(
     queue: options.OneQueue = None,
     task: options.OneTask = None,
     tag: options.OneTag = None,
+    batch: options.OneBatch = None,
     since: options.Since = None,
 ) -> None:
     """Run finished jobs again with a fresh budget: those named, or the dead ones that match."""
     liteq = opened(context)
-    wanted = options.filters_of(liteq, state=state, queue=queue, task=task, tag=tag, since=since)
+    wanted = options.filters_of(liteq, state=state, queue=queue, task=task, tag=tag, batch=batch, since=since)
     _check_choice(job_ids, wanted)
     if job_ids:
         _end(context, "requeued", options.each(job_ids, liteq.requeue))
@@ -111,6 +113,7 @@ def cancel(
     queue: options.OneQueue = None,
     task: options.OneTask = None,
     tag: options.OneTag = None,
+    batch: options.OneBatch = None,
     since: options.Since = None,
     reason: Annotated[str, typer.Option(help="What is noted.")] = "cancelled by hand",
     hard: Annotated[bool, typer.Option("--hard", help="Stop one that does not listen with its process.")] = False,
@@ -118,7 +121,7 @@ def cancel(
 ) -> None:
     """Cancel jobs: those named, or all live ones that match. Running ones are asked to stop."""
     liteq = opened(context)
-    wanted = options.filters_of(liteq, state=state, queue=queue, task=task, tag=tag, since=since)
+    wanted = options.filters_of(liteq, state=state, queue=queue, task=task, tag=tag, batch=batch, since=since)
     _check_choice(job_ids, wanted)
     if job_ids:
         _end(context, "cancelled", options.each(job_ids, lambda job_id: liteq.cancel(job_id, reason=reason, hard=hard)))
@@ -137,12 +140,13 @@ def delete(
     queue: options.OneQueue = None,
     task: options.OneTask = None,
     tag: options.OneTag = None,
+    batch: options.OneBatch = None,
     since: options.Since = None,
     yes: options.Yes = False,
 ) -> None:
     """Remove jobs with all that is known of them: those named, or all that match and do not run."""
     liteq = opened(context)
-    wanted = options.filters_of(liteq, state=state, queue=queue, task=task, tag=tag, since=since)
+    wanted = options.filters_of(liteq, state=state, queue=queue, task=task, tag=tag, batch=batch, since=since)
     _check_choice(job_ids, wanted)
     if job_ids:
         _end(context, "deleted", options.each(job_ids, liteq.delete_jobs))
@@ -160,6 +164,7 @@ def edit(
     queue: options.OneQueue = None,
     task: options.OneTask = None,
     tag: options.OneTag = None,
+    batch: options.OneBatch = None,
     since: options.Since = None,
     delay: options.In = None,
     at: options.At = None,
@@ -168,7 +173,7 @@ def edit(
 ) -> None:
     """Give jobs that do not run another time, priority or queue."""
     liteq = opened(context)
-    wanted = options.filters_of(liteq, state=state, queue=queue, task=task, tag=tag, since=since)
+    wanted = options.filters_of(liteq, state=state, queue=queue, task=task, tag=tag, batch=batch, since=since)
     _check_choice(job_ids, wanted)
     change = options.settings_of(priority=priority, delay=delay, at=at)
     if to_queue is not None:
@@ -185,7 +190,7 @@ def _check_choice(job_ids: list[int] | None, wanted: dict[str, Any]) -> None:
     if job_ids and wanted:
         raise Refused("give either ids or filters, not both")
     if not job_ids and not wanted:
-        raise Refused("which jobs?", hint="name their ids, or filter: --state --queue --task --tag --since")
+        raise Refused("which jobs?", hint="name their ids, or filter: --state --queue --task --tag --batch --since")
 
 
 def _within(wanted: dict[str, Any], *states: str) -> dict[str, Any]:

@@ -128,6 +128,8 @@ def show_job(job: Job[Any], *, app: Liteq) -> None:
         ("tags", clean(", ".join(job.tags))),
         ("unique key", clean(record.unique_key or "")),
         ("concurrency key", _key_of(record)),
+        ("batch", _batch_of(record, app)),
+        ("after", _parents_of(record, app)),
         ("schedule", _schedule_of(record, app)),
         ("tick", "" if record.fire_at is None else local_time(record.fire_at)),
         ("args", payload_text(record.args)),
@@ -165,6 +167,17 @@ def _key_of(record: JobRecord) -> str:
         return ""
     pace = "" if record.key_rate is None else f", {record.key_rate}"
     return f"{clean(record.concurrency_key)}, {record.key_max_running} at once{pace}"
+
+
+def _batch_of(record: JobRecord, app: Liteq) -> str:
+    if record.batch_id is None:
+        return ""
+    found = app.engine.get_batch(record.batch_id)
+    return f"{record.batch_id}, {clean(found.name) if found else 'pruned'}"
+
+
+def _parents_of(record: JobRecord, app: Liteq) -> str:
+    return ", ".join(f"{parent.id} {parent.state.word}" for parent in app.engine.parents(record.id))
 
 
 def _schedule_of(record: JobRecord, app: Liteq) -> str:

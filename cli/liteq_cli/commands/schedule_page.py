@@ -7,8 +7,9 @@ import msgspec
 
 from liteq.clock import to_datetime
 from liteq.errors import LiteqError
-from liteq.model.firing import Template, TickOutcome, TickRecord
+from liteq.model.firing import TickOutcome, TickRecord
 from liteq.model.schedule import AnySchedule, Manual
+from liteq.model.template import Template
 from liteq.ops.schedule_stats import OVERDUE_AFTER_MS, WITH_JOB
 from liteq.schedules import StoredSchedule, to_plain
 from liteq_cli import output

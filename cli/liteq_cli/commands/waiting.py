@@ -28,7 +28,7 @@ def wait_for(app: Liteq, job_ids: Sequence[int], *, timeout: str | None, as_json
     jobs = [app.get_job(job_id) for job_id in dict.fromkeys(job_ids)]
     begun = app.clock.monotonic_ms()
     hushed = False
-    with _bar(len(jobs)) as advance:
+    with bar(len(jobs)) as advance:
         for done, job in enumerate(jobs):
             while job.refresh().state not in FINISHED:
                 advance(done, f"job {job.id} {job.state.word}")
@@ -70,7 +70,8 @@ def _report(jobs: list[Job[object]], *, as_json: bool, quiet: bool) -> None:
 
 
 @contextmanager
-def _bar(total: int) -> Generator[Advance]:
+def bar(total: int) -> Generator[Advance]:
+    """Give a function that moves a progress bar on stderr; it does nothing off a terminal."""
     if not output.is_rich(sys.stderr):
         yield lambda _done, _text: None
         return

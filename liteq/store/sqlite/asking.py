@@ -95,9 +95,11 @@ def structs(struct: type[Any], rows: Iterable[tuple[Any, ...]]) -> list[Any]:
 
 
 def _way(wanted: JobFilter) -> str:
-    """Choose the statement that reads least: by tag, by the small indexes of the live and dead, or the table."""
+    """Choose the statement that reads least: by tag, by batch, by the indexes of the live and dead, or the table."""
     if wanted.tag is not None:
         return "by_tag"
+    if wanted.batch_id is not None:
+        return "by_batch"
     if wanted.states and set(wanted.states) <= _INDEXED:
         return "by_state"
     return "by_walk"
@@ -111,5 +113,6 @@ def _filter(wanted: JobFilter) -> dict[str, Any]:
         "until": wanted.until,
         "states": id_list([int(state) for state in wanted.states]) if wanted.states else None,
         "tag": wanted.tag,
+        "batch_id": wanted.batch_id,
     }
     return values | {state.word: state in wanted.states for state in _INDEXED}

@@ -7,8 +7,7 @@ import msgspec
 
 from liteq.model.job import SCOPE_CODES, NewJob
 
-CHILDREN = 1
-KEYED = 8
+CHILDREN, IN_BATCH, ON_DEAD, KEYED = 1, 2, 4, 8
 """The bits of a job's column ``aftermath``: what follows from its end. Most jobs have none, and cost nothing."""
 
 
@@ -32,6 +31,9 @@ def job_bindings(job: NewJob, now: int) -> dict[str, Any]:
         "unique_key": None if unique is None else unique.key,
         "backoff": job.backoff,
         "args": job.args,
+        "aftermath": (0 if job.batch_id is None else IN_BATCH) | (0 if job.on_dead is None else ON_DEAD),
+        "batch_id": job.batch_id,
+        "on_dead": job.on_dead,
     }
 
 

@@ -4,6 +4,7 @@ import os
 from contextlib import AbstractContextManager
 
 from liteq.store.sqlite.asking import Asking
+from liteq.store.sqlite.batching import Batching
 from liteq.store.sqlite.claiming import Claiming
 from liteq.store.sqlite.enqueueing import Enqueueing
 from liteq.store.sqlite.file import BUSY_TIMEOUT_MS, JobFile
@@ -16,7 +17,9 @@ from liteq.store.sqlite.staffing import Staffing
 from liteq.store.sqlite.tending import Tending
 
 
-class SqliteEngine(Enqueueing, Claiming, Reporting, Handling, Limiting, Scheduling, Asking, Staffing, Tending):
+class SqliteEngine(
+    Enqueueing, Claiming, Reporting, Handling, Batching, Limiting, Scheduling, Asking, Staffing, Tending
+):
     """Keeps jobs in one SQLite file. Thread-safe."""
 
     def __init__(

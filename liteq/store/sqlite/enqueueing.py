@@ -1,12 +1,18 @@
 """Jobs come in: plain ones many at a time, those with a unique key one by one past its holder, bound ones to wait."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
-from liteq.errors import DependencyError, UniqueKeyTaken
+import msgspec
+
+from liteq.errors import BatchNotFound, DependencyError, LiteqError, UniqueKeyTaken, WrongState
+from liteq.model.batch import NewBatch
 from liteq.model.job import POLICY_CODES, Enqueued, NewJob, Unique
 from liteq.model.transitions import FINISHED, State
-from liteq.store.sqlite.binding import id_list, job_bindings, key_bindings
+from liteq.store.sqlite.aftermath import count_ends, finish_if_empty
+from liteq.store.sqlite.binding import id_list, job_bindings
 from liteq.store.sqlite.file import JobFile
+from liteq.store.sqlite.inserting import insert_bound, state_at_rest
 from liteq.store.sqlite.turns import settle_keys
 
 
@@ -17,36 +23,65 @@ class Enqueueing:
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: int) -> list[Enqueued]:
         self.file.refuse_when_nearly_full()
-        if self.file.writer.holds() and not all(_is_plain(job) for job in jobs):
+        if self.file.writer.holds() and any(_may_fail(job) for job in jobs):
             with self.file.all_or_none():
                 return self._enqueue(jobs, now)
         return self.file.shared_commit.run(lambda: self._enqueue(jobs, now))
 
+    def enqueue_batch(self, batch: NewBatch, jobs: Sequence[NewJob], *, now: int) -> tuple[int, list[Enqueued]]:
+        self.file.refuse_when_nearly_full()
+        with self.file.all_or_none():
+            connection = self.file.writer.connection
+            connection.rows("insert_batch", msgspec.structs.asdict(batch) | {"now": now})
+            batch_id = connection.raw.last_insert_rowid()
+            answers = self._enqueue([msgspec.structs.replace(job, batch_id=batch_id) for job in jobs], now)
+            finish_if_empty(connection, batch_id, now=now)
+        return batch_id, answers
+
     def _enqueue(self, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
         answers: list[Enqueued] = []
         plain: list[NewJob] = []
+        stopped: list[NewJob] = []
         for job in jobs:
             if _is_plain(job):
                 plain.append(job)
                 continue
             answers += self._insert(plain, now)
             plain = []
-            answers.append(self._enqueue_one(job, answers, now))
-        keys = [job.concurrency_key for job in jobs if job.concurrency_key is not None]
-        if keys:
-            settle_keys(self.file.writer.connection, keys, now=now)
-        return answers + self._insert(plain, now)
+            answers.append(self._enqueue_one(job, answers, stopped, now))
+        answers += self._insert(plain, now)
+        settle_keys(self.file.writer.connection, (job.concurrency_key for job in jobs), now=now)
+        if any(job.batch_id is not None for job in jobs):
+            self._join(jobs, answers, stopped, now)
+        return answers
 
-    def _enqueue_one(self, job: NewJob, earlier: Sequence[Enqueued], now: int) -> Enqueued:
+    def _enqueue_one(self, job: NewJob, earlier: Sequence[Enqueued], stopped: list[NewJob], now: int) -> Enqueued:
         if job.unique is not None:
             held = self._held(job, job.unique, now)
             if held is not None:
                 return held
         if _has_parents(job):
-            return self._insert_child(job, earlier, now)
+            return self._insert_child(job, earlier, stopped, now)
         if job.concurrency_key is not None:
-            return self._insert_bound(job, _at_rest(job, now), now)
+            state, connection = state_at_rest(job, now), self.file.writer.connection
+            return Enqueued(insert_bound(connection, job, state, batch_id=job.batch_id, now=now))
         return self._insert([job], now)[0]
+
+    def _join(self, jobs: Sequence[NewJob], answers: Sequence[Enqueued], stopped: Sequence[NewJob], now: int) -> None:
+        """Count the new jobs into their batches, and those that were cancelled at birth as ended."""
+        connection = self.file.writer.connection
+        new = [job for job, answer in zip(jobs, answers, strict=True) if answer.answer == "new"]
+        for batch_id, members in Counter(_batches(new)).items():
+            if not connection.rows("join_batch", {"batch_id": batch_id, "jobs": members}):
+                raise self._no_joining(batch_id)
+        count_ends(connection, _batches(stopped), failed="cancelled", now=now)
+
+    def _no_joining(self, batch_id: int) -> LiteqError:
+        found = self.file.writer.connection.rows("batch_state", {"batch_id": batch_id})
+        if not found:
+            return BatchNotFound(f"there is no batch {batch_id}")
+        how = "was cancelled" if found[0][0] else "has finished"
+        return WrongState(f"batch {batch_id} {how}; no job can join it any more")
 
     def _insert(self, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
         if not jobs:
@@ -59,7 +94,7 @@ class Enqueueing:
         self._tag(jobs, answers)
         return answers
 
-    def _insert_child(self, job: NewJob, earlier: Sequence[Enqueued], now: int) -> Enqueued:
+    def _insert_child(self, job: NewJob, earlier: Sequence[Enqueued], stopped: list[NewJob], now: int) -> Enqueued:
         """Store a job that waits for others. Their states are read under the lock: none can end unnoticed."""
         parents = list(dict.fromkeys((*job.parents, *(_sibling(place, earlier) for place in job.siblings))))
         connection = self.file.writer.connection
@@ -69,29 +104,22 @@ class Enqueueing:
             raise DependencyError(f"there is no job {missing[0]} to wait for")
         left = [parent for parent in parents if State(states[parent]) not in FINISHED]
         failed = [parent for parent in parents if states[parent] in {State.DEAD, State.CANCELLED}]
-        stopped = bool(failed) and job.on_parent_failure == "cancel"
-        state = State.CANCELLED if stopped else State.WAITING if left else _at_rest(job, now)
-        reason = f"its parent, job {failed[0]}, was {State(states[failed[0]]).word}" if stopped else None
-        answer = self._insert_bound(job, state, now, parents_left=len(left), reason=reason)
+        cancelled = bool(failed) and job.on_parent_failure == "cancel"
+        if cancelled:
+            stopped.append(job)
+        state = State.CANCELLED if cancelled else State.WAITING if left else state_at_rest(job, now)
+        reason = f"its parent, job {failed[0]}, was {State(states[failed[0]]).word}" if cancelled else None
+        answer = Enqueued(
+            insert_bound(connection, job, state, batch_id=job.batch_id, parents_left=len(left), reason=reason, now=now)
+        )
         policy = POLICY_CODES[job.on_parent_failure]
         links = [
             {"parent_id": parent, "child_id": answer.job_id, "policy": policy, "place": place}
             for place, parent in enumerate(parents)
         ]
         connection.many("link", links)
-        if left and not stopped:
+        if left and not cancelled:
             connection.rows("note_children", {"job_ids": id_list(left)})
-        return answer
-
-    def _insert_bound(
-        self, job: NewJob, state: State, now: int, *, parents_left: int = 0, reason: str | None = None
-    ) -> Enqueued:
-        """Store a job that waits for others: for its parents, or for its turn among those of its key."""
-        values = {"state": int(state), "parents_left": parents_left, "reason": reason}
-        connection = self.file.writer.connection
-        connection.rows("enqueue_bound", job_bindings(job, now) | key_bindings(job) | values)
-        answer = Enqueued(connection.raw.last_insert_rowid())
-        self._tag([job], [answer])
         return answer
 
     def _tag(self, jobs: Sequence[NewJob], answers: Sequence[Enqueued]) -> None:
@@ -139,6 +167,14 @@ def _is_plain(job: NewJob) -> bool:
     return job.unique is None and job.concurrency_key is None and not _has_parents(job)
 
 
+def _may_fail(job: NewJob) -> bool:
+    return job.batch_id is not None or not _is_plain(job)
+
+
+def _batches(jobs: Iterable[NewJob]) -> list[int]:
+    return [job.batch_id for job in jobs if job.batch_id is not None]
+
+
 def _has_parents(job: NewJob) -> bool:
     return bool(job.parents or job.siblings)
 
@@ -147,9 +183,3 @@ def _sibling(place: int, earlier: Sequence[Enqueued]) -> int:
     if not 0 <= place < len(earlier):
         raise DependencyError("a job can wait only for jobs that come before it: else they would form a circle")
     return earlier[place].job_id
-
-
-def _at_rest(job: NewJob, now: int) -> State:
-    if job.run_at > now:
-        return State.SCHEDULED
-    return State.READY if job.concurrency_key is None else State.BLOCKED

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from liteq.errors import UniqueKeyTaken
 from liteq.model.job import Change
 from liteq.store.sqlite import metering
-from liteq.store.sqlite.aftermath import after_end
+from liteq.store.sqlite.aftermath import after_deletion, after_end
 from liteq.store.sqlite.binding import CHILDREN, id_list
 from liteq.store.sqlite.file import JobFile
 from liteq.store.sqlite.turns import settle_keys
@@ -45,6 +45,7 @@ class Handling:
                     job_id=holder,
                 )
             connection.rows("free_key", {"job_id": holder})
+        connection.rows("reopen_batch", {"job_id": job_id})
         moved = connection.rows("requeue", {"job_id": job_id, "now": now})
         settle_keys(connection, (row[0] for row in moved), now=now)
         return bool(moved)
@@ -83,9 +84,7 @@ def delete_jobs(file: JobFile, job_ids: Sequence[int], *, now: int) -> list[int]
     if gone:
         for statement in ("forget_attempts", "untag", "unlink"):
             connection.rows(statement, {"job_ids": id_list(gone)})
-        connection.many(
-            "unlink_children", [{"parent_id": job_id} for job_id, aftermath, _ in rows if not aftermath & CHILDREN]
-        )
-        after_end(connection, [row[:2] for row in rows], failed="deleted", now=now)
-        settle_keys(connection, (row[2] for row in rows), now=now)
+        without = [{"parent_id": job_id} for job_id, aftermath, *_ in rows if not aftermath & CHILDREN]
+        connection.many("unlink_children", without)
+        after_deletion(connection, rows, now=now)
     return gone

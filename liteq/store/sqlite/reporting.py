@@ -39,7 +39,8 @@ class Reporting:
             if told:
                 connection.many("remember", told)
             count_outcomes(connection, kept, now=now)
-            after_end(connection, [(job_id, aftermath) for job_id, _, aftermath in done], failed=None, now=now)
+            marked = [(job_id, aftermath) for job_id, _, aftermath in done if aftermath]
+            after_end(connection, marked, failed=None, now=now)
         return lost
 
     def retry(self, claim: Claim, *, run_at: int, report: Report, now: int) -> None:

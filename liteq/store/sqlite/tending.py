@@ -7,6 +7,7 @@ from pathlib import Path
 
 from liteq.errors import Corrupt, LiteqError, StorageError, UnsafePath
 from liteq.store.engine import Watch
+from liteq.store.sqlite.binding import id_list
 from liteq.store.sqlite.connection import Connection, connect
 from liteq.store.sqlite.file import JobFile
 from liteq.store.sqlite.handling import delete_jobs
@@ -44,10 +45,20 @@ class Tending:
         self.pruned_up_to = self.pruned_up_to + ROWS_LOOKED_AT if whole else found[-1]
         if self.pruned_up_to >= last_id:
             self.pruned_up_to = 0
+        # Once a round, for it is not much that is left of a batch without its jobs.
+        if not found and self.pruned_up_to == 0:
+            self._prune_batches(finished_before, limit)
         if not found:
             return 0
         with self.file.writer.transaction(durable=False):
             return len(delete_jobs(self.file, found, now=finished_before))
+
+    def _prune_batches(self, finished_before: int, limit: int) -> None:
+        values = {"finished_before": finished_before, "limit": limit}
+        found = [row[0] for row in self.file.read("prunable_batches", values)]
+        if found:
+            with self.file.writer.transaction(durable=False):
+                self.file.writer.connection.rows("forget_batches", {"batch_ids": id_list(found)})
 
     def prune_metrics(self, *, before_minute: int) -> int:
         with self.file.writer.transaction(durable=False):

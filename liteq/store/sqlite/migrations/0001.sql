@@ -40,6 +40,7 @@ CREATE TABLE liteq_job (
     reason          TEXT,
     result_error    TEXT,
     backoff         BLOB,
+    on_dead         BLOB,
     args            BLOB NOT NULL,
     result          BLOB
 ) STRICT;
@@ -53,6 +54,7 @@ CREATE INDEX liteq_job_turn ON liteq_job (concurrency_key, state, priority, run_
     WHERE concurrency_key IS NOT NULL AND state IN (4, 5);
 CREATE INDEX liteq_job_dead ON liteq_job (queue, task, priority) WHERE state = 7;
 CREATE INDEX liteq_job_schedule ON liteq_job (schedule_id) WHERE schedule_id IS NOT NULL AND state <= 5;
+CREATE INDEX liteq_job_batch ON liteq_job (batch_id) WHERE batch_id IS NOT NULL;
 CREATE UNIQUE INDEX liteq_job_unique ON liteq_job (unique_slot) WHERE unique_slot IS NOT NULL;
 
 CREATE TABLE liteq_attempt (
@@ -85,6 +87,26 @@ CREATE TABLE liteq_fanout (
     parent_id   INTEGER PRIMARY KEY,
     failed      TEXT,
     after_child INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE liteq_batch (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    name          TEXT NOT NULL,
+    jobs          INTEGER NOT NULL DEFAULT 0,
+    completed     INTEGER NOT NULL DEFAULT 0,
+    dead          INTEGER NOT NULL DEFAULT 0,
+    cancelled     INTEGER NOT NULL DEFAULT 0,
+    max_failed    INTEGER NOT NULL,
+    created_at    INTEGER NOT NULL,
+    finished_at   INTEGER,
+    cancelled_at  INTEGER,
+    success_job   INTEGER,
+    failure_job   INTEGER,
+    complete_job  INTEGER,
+    error         TEXT,
+    on_success    BLOB,
+    on_failure    BLOB,
+    on_complete   BLOB
 ) STRICT;
 
 CREATE TABLE liteq_tag (

@@ -95,3 +95,13 @@ WHERE child_id IN (SELECT value FROM json_each(:job_ids));
 DELETE FROM liteq_dependency
 WHERE parent_id = :parent_id
   AND NOT EXISTS (SELECT 1 FROM liteq_job WHERE id = :parent_id);
+
+-- name: fallback_of
+SELECT on_dead, batch_id
+FROM liteq_job
+WHERE id = :job_id;
+
+-- name: append_reason
+UPDATE liteq_job
+SET reason = coalesce(reason, '') || :reason
+WHERE id = :job_id;

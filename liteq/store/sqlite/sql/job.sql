@@ -2,22 +2,23 @@
 -- none -> ready / scheduled.
 INSERT INTO liteq_job
     (state, priority, run_at, max_failures, max_crashes, timeout_ms, enqueued_at, unique_scope, held_until,
-     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, args)
+     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, args, aftermath, batch_id, on_dead)
 VALUES
     (iif(:run_at > :now, @scheduled, @ready), :priority, :run_at, :max_failures, :max_crashes, :timeout_ms, :now,
-     :unique_scope, :held_until, :schedule_id, :fire_at, :args_crc, :queue, :task, :unique_key, :unique_key, :backoff, :args);
+     :unique_scope, :held_until, :schedule_id, :fire_at, :args_crc, :queue, :task, :unique_key, :unique_key, :backoff, :args,
+     :aftermath, :batch_id, :on_dead);
 
 -- name: enqueue_bound
 -- none -> waiting / blocked / ready / scheduled / cancelled, as its parents and its key decide.
 INSERT INTO liteq_job
     (state, priority, run_at, max_failures, max_crashes, timeout_ms, enqueued_at, unique_scope, held_until,
-     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, args, parents_left, reason,
-     finished_at, concurrency_key, key_max_running, key_rate, aftermath)
+     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, args, aftermath, batch_id,
+     on_dead, parents_left, reason, finished_at, concurrency_key, key_max_running, key_rate)
 VALUES
     (:state, :priority, :run_at, :max_failures, :max_crashes, :timeout_ms, :now, :unique_scope, :held_until,
      :schedule_id, :fire_at, :args_crc, :queue, :task, :unique_key, iif(:state = @cancelled, NULL, :unique_key),
-     :backoff, :args, :parents_left, :reason, iif(:state = @cancelled, :now, NULL), :concurrency_key,
-     :key_max_running, :key_rate, :aftermath);
+     :backoff, :args, :aftermath, :batch_id, :on_dead, :parents_left, :reason, iif(:state = @cancelled, :now, NULL),
+     :concurrency_key, :key_max_running, :key_rate);
 
 -- name: holder
 -- Who holds a unique key, and whether its time is over.
@@ -116,7 +117,8 @@ WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND (:paused IS NULL OR queue NOT IN (SELECT value FROM json_each(:paused)))
   AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
 RETURNING id, attempt, owner, queue, task, args, args_crc, priority, run_at, enqueued_at, claimed_at,
-          failures, max_failures, crashes, max_crashes, backoff, timeout_ms, fire_at, concurrency_key, key_rate;
+          failures, max_failures, crashes, max_crashes, backoff, timeout_ms, fire_at, batch_id, concurrency_key,
+          key_rate;
 
 -- name: complete
 -- running -> completed. No row comes back when the claim is no longer the job's.
@@ -351,7 +353,8 @@ RETURNING id, concurrency_key;
 DELETE FROM liteq_job
 WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND state <> @running
-RETURNING id, aftermath, iif(state = @ready, concurrency_key, NULL);
+RETURNING id, aftermath, iif(state <= @running AND aftermath & 2, batch_id, NULL),
+          iif(state = @ready, concurrency_key, NULL);
 
 -- name: prunable
 -- Completed and cancelled jobs that finished early enough, sought from the oldest id on. Who has live children stays:

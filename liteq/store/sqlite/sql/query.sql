@@ -1,7 +1,7 @@
 -- name: get_jobs
 SELECT id, state, queue, task, priority, run_at, attempt, failures, crashes, max_failures, max_crashes, timeout_ms,
        owner, enqueued_at, claimed_at, started_at, finished_at, cancel_asked_at, overdue_attempt,
-       schedule_id, fire_at, unique_key, concurrency_key, key_max_running, key_rate, reason, result_error,
+       schedule_id, fire_at, batch_id, unique_key, concurrency_key, key_max_running, key_rate, reason, result_error,
        backoff, args, result
 FROM liteq_job
 WHERE id IN (SELECT value FROM json_each(:job_ids))
@@ -45,12 +45,28 @@ WHERE id < :before_id
 ORDER BY id DESC
 LIMIT :limit;
 
+-- name: ids_by_batch
+-- The members of a batch, newest first.
+SELECT id
+FROM liteq_job
+WHERE batch_id = :batch_id
+  AND aftermath & 2
+  AND id < :before_id
+  AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+  AND (:queue IS NULL OR queue = :queue)
+  AND (:task IS NULL OR task = :task)
+  AND (:since IS NULL OR enqueued_at >= :since)
+  AND (:until IS NULL OR enqueued_at < :until)
+ORDER BY id DESC
+LIMIT :limit;
+
 -- name: ids_by_tag
 SELECT job.id
 FROM liteq_tag AS label
 CROSS JOIN liteq_job AS job ON job.id = label.job_id
 WHERE label.tag = :tag
   AND label.job_id < :before_id
+  AND (:batch_id IS NULL OR job.batch_id = :batch_id AND job.aftermath & 2)
   AND (:states IS NULL OR job.state IN (SELECT value FROM json_each(:states)))
   AND (:queue IS NULL OR job.queue = :queue)
   AND (:task IS NULL OR job.task = :task)
@@ -89,11 +105,23 @@ WHERE (:queue IS NULL OR queue = :queue)
   AND (:since IS NULL OR enqueued_at >= :since)
   AND (:until IS NULL OR enqueued_at < :until);
 
+-- name: count_by_batch
+SELECT count(*)
+FROM liteq_job
+WHERE batch_id = :batch_id
+  AND aftermath & 2
+  AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+  AND (:queue IS NULL OR queue = :queue)
+  AND (:task IS NULL OR task = :task)
+  AND (:since IS NULL OR enqueued_at >= :since)
+  AND (:until IS NULL OR enqueued_at < :until);
+
 -- name: count_by_tag
 SELECT count(*)
 FROM liteq_tag AS label
 CROSS JOIN liteq_job AS job ON job.id = label.job_id
 WHERE label.tag = :tag
+  AND (:batch_id IS NULL OR job.batch_id = :batch_id AND job.aftermath & 2)
   AND (:states IS NULL OR job.state IN (SELECT value FROM json_each(:states)))
   AND (:queue IS NULL OR job.queue = :queue)
   AND (:task IS NULL OR job.task = :task)
