@@ -342,17 +342,14 @@ class Liteq(Handling, Batching):
         scheduler: bool = True,
     ) -> WorkResult:
         """Run jobs in this thread until stopped, or with ``burst`` until nothing is left. Gives what was done."""
-        settings = WorkSettings(
-            queues=None if queues is None else tuple(check_name(queue, what="queue") for queue in queues),
-            threads=threads,
-            coroutines=coroutines,
-            burst=burst,
-            max_jobs=max_jobs,
-            retention_ms=self.retention_ms,
-            scheduler=scheduler,
-            lease_ms=self.lease_ms,
+        settings = self._settings(
+            queues, threads=threads, coroutines=coroutines, burst=burst, max_jobs=max_jobs, scheduler=scheduler
         )
         return self.new_worker(settings).run()
+
+    def _settings(self, queues: Sequence[str] | None, **how: Any) -> WorkSettings:
+        names = None if queues is None else tuple(check_name(queue, what="queue") for queue in queues)
+        return WorkSettings(queues=names, retention_ms=self.retention_ms, lease_ms=self.lease_ms, **how)
 
     def new_worker(self, settings: WorkSettings, leash: Leash | None = None) -> Worker:
         """Give a worker that is not running yet; what the program declares, limits and schedules, is stored."""
@@ -371,15 +368,7 @@ class Liteq(Handling, Batching):
         scheduler: bool = True,
     ) -> Generator[Worker]:
         """Run jobs beside the block, in threads of this process; at its end running jobs are finished."""
-        settings = WorkSettings(
-            queues=None if queues is None else tuple(queues),
-            threads=threads,
-            coroutines=coroutines,
-            retention_ms=self.retention_ms,
-            scheduler=scheduler,
-            lease_ms=self.lease_ms,
-        )
-        worker = self.new_worker(settings)
+        worker = self.new_worker(self._settings(queues, threads=threads, coroutines=coroutines, scheduler=scheduler))
         worker.start()
         try:
             yield worker
