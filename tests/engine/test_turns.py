@@ -363,6 +363,15 @@ def test_the_tokens_of_a_key_are_taken_in_the_order_of_priority(engine: Engine) 
     assert [claim.job_id for claim in claim_some(engine, now=NOW + 1_000)] == [urgent]
 
 
+def test_a_job_that_comes_first_takes_the_token_of_one_that_no_worker_has_taken(engine: Engine) -> None:
+    (usual,) = enqueue_some(engine, 1, key_max=4, key_rate="1/s")
+    urgent = enqueue_one(engine, new_job(key="k", key_max=4, key_rate="1/s", priority=9))
+
+    assert states(engine, [usual, urgent]) == ["blocked", "ready"]
+    assert [claim.job_id for claim in claim_some(engine)] == [urgent]
+    assert [claim.job_id for claim in claim_some(engine, now=NOW + 1_000)] == [usual]
+
+
 def test_a_burst_of_a_key_starts_at_once(engine: Engine) -> None:
     enqueue_some(engine, 9, key_max=9, key_rate="1/s burst 3")
 

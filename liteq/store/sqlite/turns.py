@@ -94,13 +94,15 @@ def _advance(connection: Connection, key: str, paused: set[str], now: int) -> bo
     line = _line(connection, key, 1, paused)
     if not line:
         return False
-    first, turn = line[0], _InTurn(*connection.rows("in_turn", {"key": key})[0])
-    free = min(turn.most or first.max_running, first.max_running) - turn.jobs
-    if free > 0:
-        return _let_in(connection, key, _line(connection, key, free, paused), turn, now)
-    if turn.ready == 0 or turn.jobs > first.max_running or first.queue in paused:
-        return False
-    return _swap(connection, key, first)
+    turn = _InTurn(*connection.rows("in_turn", {"key": key})[0])
+    free = line[0].max_running - turn.jobs
+    if free > 1:
+        line = _line(connection, key, free, paused)
+    chosen = _who_may(connection, key, line, turn, now)
+    if chosen:
+        connection.rows("take_turn", {"job_ids": id_list(chosen)})
+        return True
+    return line[0].queue not in paused and _swap(connection, key, line[0], turn)
 
 
 def _line(connection: Connection, key: str, limit: int, paused: set[str]) -> list[_Next]:
@@ -109,7 +111,7 @@ def _line(connection: Connection, key: str, limit: int, paused: set[str]) -> lis
     return sorted((_Next(*row) for row in connection.rows("line", values)), key=lambda one: one.queue in paused)[:limit]
 
 
-def _let_in(connection: Connection, key: str, line: Sequence[_Next], turn: _InTurn, now: int) -> bool:
+def _who_may(connection: Connection, key: str, line: Sequence[_Next], turn: _InTurn, now: int) -> list[int]:
     chosen: list[int] = []
     most = turn.most or line[0].max_running
     for job in line:
@@ -119,9 +121,7 @@ def _let_in(connection: Connection, key: str, line: Sequence[_Next], turn: _InTu
         if job.rate is not None and not _has_token(connection, key, job.rate, turn.ready + len(chosen), now):
             break
         chosen.append(job.job_id)
-    if chosen:
-        connection.rows("take_turn", {"job_ids": id_list(chosen)})
-    return bool(chosen)
+    return chosen
 
 
 def _has_token(connection: Connection, key: str, rate_text: str, ready: int, now: int) -> bool:
@@ -135,8 +135,10 @@ def _has_token(connection: Connection, key: str, rate_text: str, ready: int, now
     return False
 
 
-def _swap(connection: Connection, key: str, first: _Next) -> bool:
+def _swap(connection: Connection, key: str, first: _Next, turn: _InTurn) -> bool:
     """Give the turn of the last that no worker has taken yet to the first in the line, if that comes before it."""
+    if turn.ready == 0 or turn.jobs > first.max_running:
+        return False
     job_id, priority, run_at = connection.rows("last_in_turn", {"key": key})[0]
     if first.place >= (-priority, run_at, job_id):
         return False

@@ -48,10 +48,9 @@ CREATE TABLE liteq_job (
 CREATE INDEX liteq_job_ready ON liteq_job (queue, task, priority DESC, run_at, id) WHERE state = 4;
 CREATE INDEX liteq_job_scheduled ON liteq_job (run_at, queue, task, priority) WHERE state = 1;
 CREATE INDEX liteq_job_waiting ON liteq_job (queue, task, priority) WHERE state = 2;
-CREATE INDEX liteq_job_blocked ON liteq_job (concurrency_key, priority DESC, run_at, id) WHERE state = 3;
+CREATE INDEX liteq_job_keyed ON liteq_job (concurrency_key, state, priority DESC, run_at, id, key_max_running)
+    WHERE concurrency_key IS NOT NULL AND state BETWEEN 3 AND 5;
 CREATE INDEX liteq_job_running ON liteq_job (owner) WHERE state = 5;
-CREATE INDEX liteq_job_turn ON liteq_job (concurrency_key, state, priority, run_at DESC, id DESC, key_max_running)
-    WHERE concurrency_key IS NOT NULL AND state IN (4, 5);
 CREATE INDEX liteq_job_dead ON liteq_job (queue, task, priority) WHERE state = 7;
 CREATE INDEX liteq_job_schedule ON liteq_job (schedule_id) WHERE schedule_id IS NOT NULL AND state <= 5;
 CREATE INDEX liteq_job_batch ON liteq_job (batch_id) WHERE batch_id IS NOT NULL;

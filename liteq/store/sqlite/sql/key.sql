@@ -2,30 +2,34 @@
 -- The blocked jobs of a key, as their turns come.
 SELECT id, priority, run_at, key_max_running, key_rate, queue
 FROM liteq_job
-WHERE state = @blocked
-  AND concurrency_key = :key
+WHERE concurrency_key = :key
+  AND state = @blocked
+  AND state BETWEEN @blocked AND @running
 ORDER BY priority DESC, run_at, id
 LIMIT :limit;
 
 -- name: line_length
 SELECT count(*)
 FROM liteq_job
-WHERE state = @blocked
-  AND concurrency_key = :key;
+WHERE concurrency_key = :key
+  AND state = @blocked
+  AND state BETWEEN @blocked AND @running;
 
 -- name: in_turn
 -- How many jobs of a key are in their turn, how many of these no worker has taken yet, and the smallest of their numbers.
 SELECT count(*), count(*) FILTER (WHERE state = @ready), min(key_max_running)
 FROM liteq_job
 WHERE concurrency_key = :key
-  AND state IN (@ready, @running);
+  AND state IN (@ready, @running)
+  AND state BETWEEN @blocked AND @running;
 
 -- name: holders
 SELECT id
 FROM liteq_job
 WHERE concurrency_key = :key
   AND state IN (@ready, @running)
-ORDER BY concurrency_key, state DESC
+  AND state BETWEEN @blocked AND @running
+ORDER BY state DESC
 LIMIT :limit;
 
 -- name: last_in_turn
@@ -33,8 +37,8 @@ LIMIT :limit;
 SELECT id, priority, run_at
 FROM liteq_job
 WHERE concurrency_key = :key
-  AND state IN (@ready, @running)
   AND state = @ready
+  AND state BETWEEN @blocked AND @running
 ORDER BY priority, run_at DESC, id DESC
 LIMIT 1;
 
@@ -66,6 +70,7 @@ FROM liteq_job
 WHERE id IN (SELECT (SELECT next.id
                      FROM liteq_job AS next
                      WHERE next.state = @blocked
+                       AND next.state BETWEEN @blocked AND @running
                        AND next.concurrency_key = holder.concurrency_key
                      ORDER BY next.priority DESC, next.run_at, next.id
                      LIMIT 1)
@@ -76,6 +81,7 @@ WHERE id IN (SELECT (SELECT next.id
              SELECT (SELECT next.id
                      FROM liteq_job AS next
                      WHERE next.state = @blocked
+                       AND next.state BETWEEN @blocked AND @running
                        AND next.concurrency_key = liteq_key.name
                      ORDER BY next.priority DESC, next.run_at, next.id
                      LIMIT 1)

@@ -27,7 +27,8 @@ WITH chosen (id, queue, task, enqueued_at) AS (
     UNION ALL
     SELECT id, queue, task, enqueued_at FROM liteq_job WHERE :waiting AND state = @waiting
     UNION ALL
-    SELECT id, queue, task, enqueued_at FROM liteq_job WHERE :blocked AND state = @blocked
+    SELECT id, queue, task, enqueued_at FROM liteq_job
+    WHERE :blocked AND concurrency_key IS NOT NULL AND state BETWEEN @blocked AND @running AND state = @blocked
     UNION ALL
     SELECT id, queue, task, enqueued_at FROM liteq_job WHERE :ready AND state = @ready
     UNION ALL
@@ -92,7 +93,8 @@ FROM (
     UNION ALL
     SELECT queue, task, enqueued_at FROM liteq_job WHERE :waiting AND state = @waiting
     UNION ALL
-    SELECT queue, task, enqueued_at FROM liteq_job WHERE :blocked AND state = @blocked
+    SELECT queue, task, enqueued_at FROM liteq_job
+    WHERE :blocked AND concurrency_key IS NOT NULL AND state BETWEEN @blocked AND @running AND state = @blocked
     UNION ALL
     SELECT queue, task, enqueued_at FROM liteq_job WHERE :ready AND state = @ready
     UNION ALL
@@ -136,7 +138,8 @@ SELECT queue, task, @waiting, priority, count(*), min(enqueued_at)
 FROM liteq_job WHERE state = @waiting GROUP BY queue, task, priority
 UNION ALL
 SELECT queue, task, @blocked, priority, count(*), min(enqueued_at)
-FROM liteq_job WHERE state = @blocked GROUP BY queue, task, priority
+FROM liteq_job WHERE concurrency_key IS NOT NULL AND state BETWEEN @blocked AND @running AND state = @blocked
+GROUP BY queue, task, priority
 UNION ALL
 SELECT queue, task, @ready, priority, count(*), min(run_at)
 FROM liteq_job WHERE state = @ready GROUP BY queue, task, priority
