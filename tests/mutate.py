@@ -650,9 +650,9 @@ FAULTS = (
     ),
     Fault(
         name="a job that is taken out while it is next lets in nobody",
-        path=f"{STORE}/handling.py",
-        within="def delete_jobs(",
-        old="        settle_keys(connection, (row[2] for row in rows), now=now)\n",
+        path=f"{STORE}/aftermath.py",
+        within="def after_deletion(",
+        old="    settle_keys(connection, (row[3] for row in deleted), now=now)\n",
         new="",
         tests=(TURNS,),
     ),
