@@ -179,6 +179,16 @@ def test_a_job_that_comes_first_takes_the_turn_of_one_that_no_worker_has_taken(e
     assert states(engine, [usual, urgent]) == ["blocked", "ready"]
 
 
+def test_the_best_of_a_long_line_is_next_wherever_it_came_in(engine: Engine) -> None:
+    enqueue_one(engine, KEYED)
+    claim = claim_one(engine)
+    ids = [enqueue_one(engine, new_job(key="customer:7", priority=priority)) for priority in (0, 1, 5, 3)]
+
+    complete(engine, claim)
+
+    assert states(engine, ids) == ["blocked", "blocked", "ready", "blocked"]
+
+
 def test_a_turn_that_a_worker_has_taken_is_kept(engine: Engine) -> None:
     usual = enqueue_one(engine, KEYED)
     claim_one(engine)
