@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from benchmarks import drain, enqueue, fairness, latency, limits, raw, recovery, schedules
+from benchmarks import drain, enqueue, fairness, flat, latency, limits, raw, recovery, schedules
 from benchmarks.harness import Plan, Table
 
 QUESTIONS = {
@@ -16,6 +16,7 @@ QUESTIONS = {
     "enqueue": enqueue.measure,
     "drain": drain.measure,
     "fairness": fairness.measure,
+    "flat": flat.measure,
     "latency": latency.measure,
     "limits": limits.measure,
     "recovery": recovery.measure,

@@ -19,8 +19,11 @@ from liteq.errors import (
     JobNotFound,
     LeaseLost,
     LiteqError,
+    LockLost,
+    LockTimeout,
     NotALiteqFile,
     NotCompleted,
+    PartlyEnqueued,
     PayloadNotSerializable,
     PayloadTooLarge,
     ReadOnly,
@@ -30,6 +33,7 @@ from liteq.errors import (
     SecondLibrary,
     Snooze,
     StorageError,
+    StreamFull,
     Undecodable,
     UniqueKeyTaken,
     UnknownTask,
@@ -39,12 +43,15 @@ from liteq.errors import (
     WrongState,
 )
 from liteq.flow import chain, group
+from liteq.following import Part, Progress
 from liteq.job import Job, JobContext
+from liteq.lock import HeldLock, Lock
 from liteq.model.batch import BatchState
 from liteq.model.priority import Priority
 from liteq.model.rate import Rate
 from liteq.model.retry import Retry
 from liteq.model.schedules import ScheduleWarning, at, cron, every, manual
+from liteq.model.stored import StoredJobs
 from liteq.model.transitions import Outcome, State
 from liteq.scheduler import FireResult
 from liteq.task import Call, Payload, Task
@@ -65,6 +72,7 @@ __all__ = [
     "FireResult",
     "ForkedClient",
     "GiveUp",
+    "HeldLock",
     "InvalidName",
     "InvalidOption",
     "InvalidSchedule",
@@ -74,14 +82,20 @@ __all__ = [
     "LeaseLost",
     "Liteq",
     "LiteqError",
+    "Lock",
+    "LockLost",
+    "LockTimeout",
     "Node",
     "NotALiteqFile",
     "NotCompleted",
     "Outcome",
+    "Part",
+    "PartlyEnqueued",
     "Payload",
     "PayloadNotSerializable",
     "PayloadTooLarge",
     "Priority",
+    "Progress",
     "Rate",
     "ReadOnly",
     "Retry",
@@ -93,6 +107,8 @@ __all__ = [
     "Snooze",
     "State",
     "StorageError",
+    "StoredJobs",
+    "StreamFull",
     "Task",
     "Undecodable",
     "UniqueKeyTaken",

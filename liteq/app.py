@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
@@ -11,14 +11,18 @@ from zoneinfo import ZoneInfo
 from liteq.batching import Batching
 from liteq.clock import Clock, SystemClock
 from liteq.command import COMMAND, command_call
+from liteq.enqueueing import Enqueueing
 from liteq.errors import InvalidOption, StorageError
 from liteq.flow import Chain, Group
 from liteq.handling import Handling
 from liteq.importing import importing, refuse_while_importing
-from liteq.job import Job, JobContext
+from liteq.job import Job, JobContext, running
+from liteq.lock import Locks
+from liteq.locking import Locking
 from liteq.model.instants import to_ms
 from liteq.model.job import Enqueued
 from liteq.model.names import check_name
+from liteq.model.payload import MAX_PAYLOAD
 from liteq.model.retry import DEFAULT_RETRY, Retry
 from liteq.model.schedule import AnySchedule
 from liteq.model.schedule_options import ScheduleOptions
@@ -40,14 +44,13 @@ R = TypeVar("R")
 C = TypeVar("C", bound=type[Payload])
 D = TypeVar("D")
 
-MAX_PAYLOAD = 1024 * 1024
 MAX_PAYLOAD_LIMIT = 64 * 1024 * 1024
 Schedulable = Call[Any] | Payload | Task[..., Any] | Callable[..., Any] | str
 
 Durability = Literal["full", "normal"]
 
 
-class Liteq(Handling, Batching):
+class Liteq(Enqueueing, Handling, Batching, Locking):
     """A queue in the file at ``path``, opened at the first use and created if ``create`` allows it.
 
     ``durability``: with "full", what ``enqueue`` returned and every outcome is on the disk; with "normal" the last
@@ -103,6 +106,7 @@ class Liteq(Handling, Batching):
             self.get_job,
         )
         self._opening = threading.Lock()
+        self.locks = Locks(lambda: self.engine, self.clock, running.get)
 
     def __enter__(self) -> Self:
         return self
@@ -154,7 +158,7 @@ class Liteq(Handling, Batching):
 
         def declare(wanted: Callable[..., Any]) -> Task[..., Any]:
             definition = self.tasks.add_function(wanted, name, options, limit)
-            return Task(wanted, definition, self._send, self.max_payload, options)
+            return Task(wanted, definition, self._send, self._send_many, self.max_payload, options)
 
         return declare if function is None else declare(function)
 
@@ -300,19 +304,6 @@ class Liteq(Handling, Batching):
         call = self.call(wanted)
         return self._send(call.using(**settings) if settings else call)
 
-    def enqueue_many(self, wanted: Iterable[Call[Any] | Payload], /) -> list[Job[Any]]:
-        """Store any number of jobs in one commit, all or none. The iterable is read before the file is locked.
-
-        Handles come in the given order; jobs whose unique key was held and that said ``skip`` are left out.
-        """
-        refuse_while_importing()
-        calls = [self.call(one) for one in wanted]
-        now = self.clock.now_ms()
-        answers = self.engine.enqueue(
-            [call.new_job(now=now, default_retry=self.default_retry) for call in calls], now=now
-        )
-        return [self._handle(c, a) for c, a in zip(calls, answers, strict=True) if a.answer != "skipped"]
-
     def _send(self, call: Call[Any]) -> Job[Any]:
         refuse_while_importing()
         now = self.clock.now_ms()
@@ -356,7 +347,16 @@ class Liteq(Handling, Batching):
         self.engine.declare_limits(self.tasks.declared_limits())
         if settings.scheduler:
             self.schedules.store_declared()
-        return Worker(self.engine, self.tasks, self.clock, settings, self.default_retry, leash)
+        return Worker(
+            self.engine,
+            self.tasks,
+            self.clock,
+            settings,
+            default_retry=self.default_retry,
+            max_payload=self.max_payload,
+            leash=leash,
+            locks=self.locks,
+        )
 
     @contextmanager
     def worker(

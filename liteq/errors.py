@@ -19,7 +19,11 @@
     ├── WrongState                the verb is not allowed in the job's state
     ├── NotCompleted              a result was asked of a job that has none
     ├── WaitTimeout               the job had not finished in time (also a TimeoutError)
+    ├── LockTimeout               somebody else held the lock for too long (also a TimeoutError)
+    ├── LockLost                  the lock is no longer this holder's
+    ├── PartlyEnqueued            a stream of jobs broke off; its whole chunks are stored
     ├── LeaseLost                 a late report: the claim is no longer the reporter's
+    ├── StreamFull                an attempt published more than a job's stream may hold
     ├── ForkedClient              an app object was used in a forked child
     └── StorageError              the file or its disk; ``may_have_committed`` says when that is open
         ├── FileMissing           there is no such file, and this call does not create one
@@ -38,7 +42,7 @@
 ``Snooze`` and ``GiveUp`` are no errors but words that a task says by raising them.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 
 class LiteqError(Exception):
@@ -117,8 +121,44 @@ class WaitTimeout(LiteqError, TimeoutError):
     """The job had not finished when the time to wait was over."""
 
 
+class LockTimeout(LiteqError, TimeoutError):
+    """A lock was not free in time. ``pid``, ``what`` and ``since`` tell who holds it, None if it is free by now."""
+
+    def __init__(self, message: str, *, name: str, pid: int | None, what: str | None, since: datetime | None) -> None:
+        super().__init__(message)
+        self.name = name
+        self.pid = pid
+        self.what = what
+        self.since = since
+
+
+class LockLost(LiteqError):
+    """The lock was taken from its holder: somebody released it by hand, or the app was closed meanwhile."""
+
+
+class PartlyEnqueued(LiteqError):
+    """A stream of jobs broke off, for the reason that is this error's cause; what was committed before stays.
+
+    ``jobs`` and ``chunks`` count what is stored, ``last_chunk`` holds the ids of the last whole chunk. With
+    ``may_have_committed`` it is open whether the chunk behind that is stored as well.
+    """
+
+    def __init__(
+        self, message: str, *, jobs: int, chunks: int, last_chunk: tuple[int, ...], may_have_committed: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.jobs = jobs
+        self.chunks = chunks
+        self.last_chunk = last_chunk
+        self.may_have_committed = may_have_committed
+
+
 class LeaseLost(LiteqError):
     """A late report: the job was taken from this claim, and the report was dropped."""
+
+
+class StreamFull(LiteqError):
+    """An attempt has published as much as the stream of a job may hold; what was published before stays."""
 
 
 class ForkedClient(LiteqError):

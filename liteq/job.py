@@ -1,6 +1,7 @@
 """What a user holds: the handle of a stored job, and the context of the one that runs."""
 
 import logging
+import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import datetime, timedelta
@@ -9,7 +10,11 @@ from typing import Any, Generic, TypeVar, cast
 import msgspec
 
 from liteq.clock import Clock, to_datetime
-from liteq.errors import InvalidOption, JobNotFound, NotCompleted
+from liteq.errors import InvalidOption, JobNotFound, LiteqError, NotCompleted
+from liteq.following import Followed
+from liteq.keeping import Keeping, metadata_of
+from liteq.lock import Lock, Locks
+from liteq.memory import Memory
 from liteq.model.job import Answer, Attempt, Claim, JobRecord
 from liteq.model.payload import decode, decoder
 from liteq.model.transitions import FINISHED, State
@@ -18,6 +23,8 @@ from liteq.waiting import wait_until
 
 R = TypeVar("R")
 
+log = logging.getLogger("liteq.job")
+
 
 class Run:
     """One attempt while it runs: what the worker shares with the task through its context."""
@@ -25,12 +32,16 @@ class Run:
     __slots__ = (
         "ask_parents",
         "asked_to_stop",
+        "at_end",
         "claim",
         "deadline_at",
         "hard_at",
         "hardened",
         "lines",
+        "locks",
         "lost",
+        "memory",
+        "open_memory",
         "over_at",
         "overdue",
         "saw_stop",
@@ -54,10 +65,32 @@ class Run:
         self.lost = False
         self.lines: list[str] | None = None
         self.ask_parents: Callable[[int], list[JobRecord]] = _no_parents
+        self.open_memory: Callable[[Claim], Memory] = _no_memory
+        self.memory: Memory | None = None
+        """What the attempt has said and keeps, from the first word on."""
+        self.locks: Locks | None = None
+        self.at_end: dict[object, Callable[[], None]] = {}
+        """What is to be done when the attempt has ended, however it has, each under a key of its own."""
+
+    def finish(self) -> None:
+        """Do what was left for the end. What fails is logged: the end itself is no less the end."""
+        while self.at_end:
+            _, step = self.at_end.popitem()
+            try:
+                step()
+            except LiteqError:
+                log.exception("job %d could not be tidied after", self.claim.job_id)
+
+
+_opening_memory = threading.Lock()
 
 
 def _no_parents(_job_id: int) -> list[JobRecord]:
     return []
+
+
+def _no_memory(claim: Claim) -> Memory:
+    raise InvalidOption(f"job {claim.job_id} runs without a worker; nothing can be kept for it")
 
 
 running: ContextVar[Run | None] = ContextVar("liteq_running", default=None)
@@ -97,7 +130,7 @@ class Parent:
         return cast("R", result_of(self._record, kind))
 
 
-class JobContext:
+class JobContext(Keeping):
     """What a task may ask and say about its own run. Injected where a parameter is annotated with it."""
 
     __slots__ = ("_run",)
@@ -164,13 +197,27 @@ class JobContext:
         """Whether the job was taken from this attempt; whatever it reports will be dropped."""
         return self._run.lost
 
+    def lock(self, name: str, *, timeout: timedelta | float | None = None) -> Lock:
+        """Give a named lock, as ``app.lock`` does; it is held by this attempt, and released when that ends."""
+        if self._run.locks is None:
+            raise InvalidOption("this run has no file to keep locks in")
+        return self._run.locks.lock(name, timeout=timeout, attempt=self._run)
+
     @property
     def log(self) -> logging.Logger:
         """A logger whose records are kept with the attempt, like those of every other logger."""
         return logging.getLogger(f"liteq.task.{self._run.claim.task}")
 
+    def _remember(self) -> Memory:
+        memory = self._run.memory
+        if memory is None:
+            # Two threads of a task may speak first at once; what the one says must not be forgotten for the other.
+            with _opening_memory:
+                memory = self._run.memory = self._run.memory or self._run.open_memory(self._run.claim)
+        return memory
 
-class Job(Generic[R]):
+
+class Job(Followed, Generic[R]):
     """The handle of a stored job. Reads the row when asked; ``refresh`` reads it anew."""
 
     def __init__(
@@ -260,6 +307,11 @@ class Job(Generic[R]):
         return self._engine.tags(self.id)
 
     @property
+    def metadata(self) -> dict[str, Any]:
+        """What was stored beside it by ``using(metadata=...)``; empty without."""
+        return metadata_of(self.record.metadata)
+
+    @property
     def attempts(self) -> list[Attempt]:
         """What is remembered of its attempts, oldest first; a plain first success leaves nothing."""
         return self._engine.attempts(self.id)
@@ -285,6 +337,13 @@ class Job(Generic[R]):
         )
         return self
 
+    def _ended(self) -> bool:
+        return self.refresh().state in FINISHED
+
+    def _refuse_to_follow(self) -> None:
+        if running.get() is not None and not self._ended():
+            raise InvalidOption("stream() inside a task could wait for ever; read it when the job has finished")
+
 
 def refuse_inside_task() -> None:
     """Raise InvalidOption in a task: a worker that waits for a job that only it could run would wait for ever."""
@@ -309,7 +368,7 @@ def to_plain(record: JobRecord) -> dict[str, Any]:
         value = getattr(record, name)
         if name.endswith("_at") and value is not None:
             plain[name] = to_datetime(value).isoformat()
-        elif name in {"args", "result", "backoff"}:
+        elif name in {"args", "result", "backoff", "metadata"}:
             plain[name] = None if value is None else _readable(value)
         else:
             plain[name] = value.word if isinstance(value, State) else value

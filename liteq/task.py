@@ -3,7 +3,7 @@
 A task is handed the function that it sends with, never the object that owns it.
 """
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import (
     Any,
@@ -25,12 +25,14 @@ from liteq.errors import DependencyError, InvalidOption
 from liteq.job import Job, JobContext
 from liteq.model.instants import instant_ms, to_ms
 from liteq.model.job import POLICY_CODES, SCOPE_CODES, NewJob, OnConflict, OnParentFailure, Scope, Unique
+from liteq.model.keeping import MAX_METADATA
 from liteq.model.limits import KEY_MAX_RUNNING_LIMIT, NO_LIMIT, Limit, check_max_running, limit_of
 from liteq.model.names import UNIQUE_KEY_MAX_BYTES, check_name
-from liteq.model.payload import crc
+from liteq.model.payload import crc, encode
 from liteq.model.priority import check_priority
 from liteq.model.rate import Rate, check_rate
 from liteq.model.retry import DEFAULT_MAX_CRASHES, MAX_FAILURES_LIMIT, Backoff, Retry
+from liteq.model.stored import StoredJobs
 from liteq.model.template import Template
 from liteq.signature import Signature
 
@@ -52,6 +54,7 @@ class Settings(TypedDict, total=False):
     unique_until: UniqueUntil
     on_conflict: OnConflict
     tags: Sequence[str]
+    metadata: Mapping[str, Any]
     retry: Retry
     timeout: timedelta | float | None
     max_crashes: int
@@ -83,6 +86,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     unique_ms: int | None = None
     on_conflict: OnConflict = "return"
     tags: tuple[str, ...] = ()
+    metadata: bytes | None = None
     retry: Retry | None = None
     timeout_ms: int | None = None
     max_crashes: int = DEFAULT_MAX_CRASHES
@@ -124,6 +128,17 @@ def _read_tags(value: Any) -> dict[str, Any]:
     if isinstance(value, str):
         raise TypeError("tags must be a list of names, not one str")
     return {"tags": tuple(dict.fromkeys(check_name(tag, what="tag") for tag in value))}
+
+
+def _read_metadata(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"metadata must be a dict, not {type(value).__name__}")
+    given: dict[Any, Any] = dict(value)  # pyright: ignore[reportUnknownArgumentType]
+    for key in given:
+        if not isinstance(key, str):
+            raise TypeError(f"the keys of metadata must be str, not {type(key).__name__}")
+    data = encode(given, what="metadata", max_bytes=MAX_METADATA, setting=None)
+    return {"metadata": data if given else None}
 
 
 def _read_unique_until(value: Any) -> dict[str, Any]:
@@ -202,6 +217,7 @@ _READERS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "unique_until": _read_unique_until,
     "on_conflict": _read_on_conflict,
     "tags": _read_tags,
+    "metadata": _read_metadata,
     "retry": _read_retry,
     "timeout": lambda value: {"timeout_ms": None if value is None else to_ms(value, what="timeout", allow_zero=False)},
     "max_crashes": _read_max_crashes,
@@ -257,6 +273,7 @@ class Call(msgspec.Struct, Generic[R], frozen=True):
             timeout_ms=options.timeout_ms,
             unique=options.unique(now),
             tags=options.tags,
+            metadata=options.metadata,
             parents=options.parents,
             on_parent_failure=options.on_parent_failure,
             concurrency_key=options.concurrency_key,
@@ -291,6 +308,7 @@ def _template_of(call: "Call[Any] | None", default_retry: Retry) -> bytes | None
 
 
 Send = Callable[[Call[Any]], Job[Any]]
+SendMany = Callable[[Iterable[Call[Any]], int], StoredJobs]
 
 
 class Task(Generic[P, R]):
@@ -301,6 +319,7 @@ class Task(Generic[P, R]):
         function: Callable[..., Any],
         definition: Definition,
         send: Send,
+        send_many: SendMany,
         max_payload: int,
         options: Options,
     ) -> None:
@@ -308,6 +327,7 @@ class Task(Generic[P, R]):
         self.options = options
         self.function = function
         self._send = send
+        self._send_many = send_many
         self._max_payload = max_payload
         self.__doc__ = function.__doc__
         self.__name__ = getattr(function, "__name__", definition.name)
@@ -334,10 +354,23 @@ class Task(Generic[P, R]):
         """Store a job and give its handle; when it returns, the job is on the disk. Validates before it writes."""
         return cast("Job[R]", self._send(self.call(*args, **kwargs)))
 
+    def map(self, items: Iterable[Any], *, chunk: int = 1_000) -> StoredJobs:
+        """Store one job for each item, which is its only argument, in commits of so many; a tuple stays one argument.
+
+        The items may be of any number: they are read as they are stored. Raises PartlyEnqueued where that breaks off.
+        """
+        call: Callable[..., Call[R]] = self.call
+        return self._send_many((call(item) for item in items), chunk)
+
+    def starmap(self, items: Iterable[Iterable[Any]], *, chunk: int = 1_000) -> StoredJobs:
+        """Do as ``map``, and take each item apart: its parts are the positional arguments of the job."""
+        call: Callable[..., Call[R]] = self.call
+        return self._send_many((call(*item) for item in items), chunk)
+
     def using(self, **settings: Unpack[Settings]) -> "Task[P, R]":
         """Give the same task with some options altered, for the jobs made through it."""
         options = self.options.with_settings(settings)
-        return Task(self.function, self.definition, self._send, self._max_payload, options)
+        return Task(self.function, self.definition, self._send, self._send_many, self._max_payload, options)
 
 
 class Payload(msgspec.Struct, frozen=True):

@@ -49,8 +49,17 @@ TROUBLE = "tests/store/test_trouble.py"
 SCHEMA = "tests/store/test_schema.py"
 SCHEDULES = "tests/engine/test_schedules.py"
 STATEMENTS = "tests/store/test_statements.py"
+KEEPING = "tests/engine/test_keeping.py"
+KEEPING_FACE = "tests/face/test_keeping.py"
+SCRIBE = "tests/worker/test_scribe.py"
+KEEPING_PROCESSES = "tests/worker/test_keeping_processes.py"
 FAILING_CALLS = "tests/faults/test_failing_calls.py"
 FAILED_SYNCS = "tests/faults/test_failed_syncs.py"
+LOCKS = "tests/engine/test_locks.py"
+LOCK_MACHINE = "tests/engine/test_lock_machine.py"
+LOCKS_FACE = "tests/face/test_locks.py"
+STREAMS = "tests/face/test_streams.py"
+LOCK_SQL = "liteq/store/sqlite/sql/lock.sql"
 KILLS = "tests/faults/test_kills.py"
 
 
@@ -69,6 +78,179 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FAULTS = (
+    Fault(
+        name="note_progress is not fenced by the attempt",
+        path="liteq/store/sqlite/sql/progress.sql",
+        within="-- name: note_progress\n",
+        old="  AND attempt = :attempt\n",
+        new="  AND :attempt > 0\n",
+        tests=(VERBS,),
+    ),
+    Fault(
+        name="note_progress is not fenced by the worker",
+        path="liteq/store/sqlite/sql/progress.sql",
+        within="-- name: note_progress\n",
+        old="  AND owner = :worker_id\n",
+        new="  AND :worker_id > 0\n",
+        tests=(VERBS,),
+    ),
+    Fault(
+        name="save_checkpoint is not fenced by the attempt",
+        path="liteq/store/sqlite/sql/checkpoint.sql",
+        within="-- name: save_checkpoint\n",
+        old="  AND attempt = :attempt\n",
+        new="  AND :attempt > 0\n",
+        tests=(VERBS,),
+    ),
+    Fault(
+        name="save_checkpoint is not fenced by the worker",
+        path="liteq/store/sqlite/sql/checkpoint.sql",
+        within="-- name: save_checkpoint\n",
+        old="  AND owner = :worker_id\n",
+        new="  AND :worker_id > 0\n",
+        tests=(VERBS,),
+    ),
+    Fault(
+        name="finish_step is not fenced by the attempt",
+        path="liteq/store/sqlite/sql/step.sql",
+        within="-- name: finish_step\n",
+        old="  AND attempt = :attempt\n",
+        new="  AND :attempt > 0\n",
+        tests=(VERBS,),
+    ),
+    Fault(
+        name="finish_step is not fenced by the worker",
+        path="liteq/store/sqlite/sql/step.sql",
+        within="-- name: finish_step\n",
+        old="  AND owner = :worker_id\n",
+        new="  AND :worker_id > 0\n",
+        tests=(VERBS,),
+    ),
+    Fault(
+        name="extend_stream is not fenced by the attempt",
+        path="liteq/store/sqlite/sql/stream.sql",
+        within="-- name: extend_stream\n",
+        old="  AND attempt = :attempt\n",
+        new="  AND :attempt > 0\n",
+        tests=(KEEPING,),
+    ),
+    Fault(
+        name="extend_stream is not fenced by the worker",
+        path="liteq/store/sqlite/sql/stream.sql",
+        within="-- name: extend_stream\n",
+        old="  AND owner = :worker_id\n",
+        new="  AND :worker_id > 0\n",
+        tests=(KEEPING,),
+    ),
+    Fault(
+        name="finish_step is not fenced by the attempt (the machine alone must see it)",
+        path="liteq/store/sqlite/sql/step.sql",
+        within="-- name: finish_step\n",
+        old="  AND attempt = :attempt\n",
+        new="  AND :attempt > 0\n",
+        tests=(MACHINE,),
+    ),
+    Fault(
+        name="parts of the present attempt make room too",
+        path="liteq/store/sqlite/sql/stream.sql",
+        within="-- name: shed_parts\n",
+        old="attempt < :attempt",
+        new="attempt <= :attempt",
+        tests=(KEEPING,),
+    ),
+    Fault(
+        name="the numbers of parts begin anew with each attempt",
+        path="liteq/store/sqlite/sql/stream.sql",
+        within="-- name: extend_stream\n",
+        old="SET last_seq = last_seq + excluded.parts",
+        new="SET last_seq = excluded.parts + last_seq - parts",
+        tests=(KEEPING,),
+    ),
+    Fault(
+        name="a completed job that runs again skips its steps",
+        path="liteq/store/sqlite/sql/step.sql",
+        within="-- name: completed_of\n",
+        old="  AND state = @completed",
+        new="  AND state = @ready",
+        tests=(KEEPING,),
+    ),
+    Fault(
+        name="a job with other arguments skips the steps of the old ones",
+        path="liteq/store/sqlite/enqueueing.py",
+        old="if replaced[0][1]:",
+        new="if not replaced[0][1]:",
+        tests=(KEEPING,),
+    ),
+    Fault(
+        name="what jobs kept stays when they are removed",
+        path="liteq/store/sqlite/handling.py",
+        old="        forget_all(connection, gone)\n",
+        new="",
+        tests=(KEEPING,),
+    ),
+    Fault(
+        name="long streams are removed in one commit",
+        path="liteq/store/sqlite/keeping.py",
+        within="def in_small_commits",
+        old="if batch and size > FORGOTTEN_AT_ONCE",
+        new="if batch and size > 10**9",
+        tests=(KEEPING,),
+    ),
+    Fault(
+        name="what was published before a checkpoint may be lost behind it",
+        path="liteq/memory.py",
+        within="    def _keep",
+        old="if not self.unwritten():",
+        new="if self.claim is not None:",
+        tests=(SCRIBE,),
+    ),
+    Fault(
+        name="a step is given before it is on the disk",
+        path="liteq/keeping.py",
+        within="    def run(self",
+        old="            self._memory.finish_step(self._name, result)\n",
+        new="            self._memory.encoded_result(self._name, result)\n",
+        tests=(KEEPING_PROCESSES,),
+    ),
+    Fault(
+        name="a step that is done is run again",
+        path="liteq/keeping.py",
+        old="return self._decoded(stored)\n        try:\n            result, value = self._checked(self._function(",
+        new="pass\n        try:\n            result, value = self._checked(self._function(",
+        tests=(KEEPING_FACE,),
+    ),
+    Fault(
+        name="the last words come after the report",
+        path="liteq/worker/desk.py",
+        old="            self.scribe.take_down(memories)\n            self._report(verdicts, accepted)\n",
+        new="            self._report(verdicts, accepted)\n            self.scribe.take_down(memories)\n",
+        tests=(KEEPING_FACE,),
+    ),
+    Fault(
+        name="words that are being written count as written",
+        path="liteq/memory.py",
+        within="    def unwritten",
+        old="return bool(self._waiting or self._taken) or",
+        new="return bool(self._waiting) or",
+        tests=(SCRIBE,),
+    ),
+    Fault(
+        name="words whose commit failed are forgotten",
+        path="liteq/worker/scribe.py",
+        within="    def last_words",
+        old="            yield\n            for memory in memories:\n                memory.written()\n",
+        new="            try:\n                yield\n            finally:\n"
+        "                for memory in memories:\n                    memory.written()\n",
+        tests=(SCRIBE,),
+    ),
+    Fault(
+        name="a follower looks at the end after the parts",
+        path="liteq/following.py",
+        within="    def next",
+        old="            if ended:\n",
+        new="            if self._ended():\n",
+        tests=(SCRIBE,),
+    ),
     Fault(
         name="complete is not fenced by the attempt",
         path=SQL,
@@ -871,6 +1053,97 @@ FAULTS = (
         old="<= until for",
         new="> 0 for",
         tests=(LIMITS,),
+    ),
+    Fault(
+        name="a lock's token is given out twice",
+        path=LOCK_SQL,
+        within="-- name: take_lock\n",
+        old="SET token     = token + 1,\n",
+        new="SET token     = token,\n",
+        tests=(LOCKS,),
+    ),
+    Fault(
+        name="a late release frees the lock of the next holder",
+        path=LOCK_SQL,
+        within="-- name: release_lock\n",
+        old="  AND token = :token\n",
+        new="  AND :token > 0\n",
+        tests=(LOCKS,),
+    ),
+    Fault(
+        name="a late release frees the lock of the next holder (the machine alone must see it)",
+        path=LOCK_SQL,
+        within="-- name: release_lock\n",
+        old="  AND token = :token\n",
+        new="  AND :token > 0\n",
+        tests=(LOCK_MACHINE,),
+    ),
+    Fault(
+        name="who comes last takes the lock first",
+        path=f"{STORE}/locking.py",
+        within="def _look",
+        old="if ahead == 0 or",
+        new="if ahead >= 0 or",
+        tests=(LOCKS,),
+    ),
+    Fault(
+        name="a stopped waiter keeps everybody from a free lock",
+        path=f"{STORE}/locking.py",
+        within="def _look",
+        old="freed_at + ahead * TURN_MS",
+        new="freed_at + ahead * 10**15",
+        tests=(LOCKS,),
+    ),
+    Fault(
+        name="the locks of the dead stay theirs",
+        path=f"{STORE}/locking.py",
+        within="def _if_dead",
+        old="identity if not is_own and",
+        new="identity if is_own and",
+        tests=(LOCKS,),
+    ),
+    Fault(
+        name="a job that is taken from its worker keeps its locks",
+        path=f"{STORE}/staffing.py",
+        old='        connection.rows("free_locks_of_job", {"job_id": job_id, "attempt": attempt, "now": now})\n',
+        new="",
+        tests=(LOCKS,),
+    ),
+    Fault(
+        name="an attempt's locks outlive it",
+        path="liteq/worker/runner.py",
+        old="if run is not None and run.at_end:",
+        new="if run is None:",
+        tests=(LOCKS_FACE,),
+    ),
+    Fault(
+        name="a block within a block releases the lock",
+        path="liteq/lock.py",
+        within="def let_go",
+        old="if held.depth > 0:",
+        new="if held.depth > 1:",
+        tests=(LOCKS_FACE,),
+    ),
+    Fault(
+        name="who waits no more stays in line",
+        path="liteq/lock.py",
+        old="                    engine.leave_line(place)\n",
+        new="                    str(place)\n",
+        tests=(LOCKS_FACE,),
+    ),
+    Fault(
+        name="a stream is one commit",
+        path="liteq/enqueueing.py",
+        old="if len(calls) == size or held",
+        new="if len(calls) < 0 or held",
+        tests=(STREAMS,),
+    ),
+    Fault(
+        name="a stream of large arguments has no bound",
+        path="liteq/enqueueing.py",
+        old="== size or held >= CHUNK_BYTES:",
+        new="== size:",
+        tests=(STREAMS,),
     ),
     Fault(
         name="a child becomes ready with its first parent",

@@ -22,6 +22,15 @@ OF_PAGES = {
     for number, block in enumerate(blocks(page))
 }
 
+SAID = {
+    "large-work.md:0": "3500 4 1 3500\n",
+    "large-work.md:1": "20\n",
+    "large-work.md:2": "25000\n",
+    "locks.md:1": "a.html 1\nb.html 1\n",
+    "running.md:0": "1 {'parcel': 0}\n2 {'parcel': 1}\n3 {'parcel': 2}\nreceipt 42 1.0 {'customer': 7}\n",
+}
+"""What a block prints, where its page says so."""
+
 
 def test_the_first_screen_has_two_commands_and_then_ten_lines() -> None:
     first = README[: README.index("## ")]
@@ -50,3 +59,4 @@ def test_a_block_of_a_page_runs_when_pasted(name: str, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
+    assert done.stdout == SAID.get(name, done.stdout)

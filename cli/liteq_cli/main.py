@@ -21,6 +21,7 @@ from liteq_cli.commands import (
     init,
     job,
     limits,
+    lock,
     queue,
     schedule,
     shell,
@@ -89,6 +90,7 @@ app.add_typer(queue.app, name="queue")
 app.add_typer(limits.app, name="task")
 app.add_typer(batch.app, name="batch")
 app.add_typer(worker.app, name="worker")
+app.add_typer(lock.app, name="lock")
 app.add_typer(schedule.app, name="schedule")
 app.command("prune")(upkeep.prune)
 app.command("backup")(upkeep.backup)

@@ -48,6 +48,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     timeout_ms: int | None = None
     unique: Unique | None = None
     tags: tuple[str, ...] = ()
+    metadata: bytes | None = None
     schedule_id: int | None = None
     fire_at: int | None = None
     parents: tuple[int, ...] = ()
@@ -172,6 +173,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     result_error: str | None
     backoff: bytes | None
+    metadata: bytes | None
     args: bytes
     result: bytes | None
 

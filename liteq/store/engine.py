@@ -23,7 +23,9 @@ from liteq.model.job import (
     NewJob,
     Report,
 )
+from liteq.store.keeping import Keeping
 from liteq.store.limiting import Limiting
+from liteq.store.locking import LockVerbs
 from liteq.store.scheduling import Scheduling
 
 
@@ -71,7 +73,7 @@ class Watch(Protocol):
     def close(self) -> None: ...
 
 
-class Engine(Scheduling, Limiting, Protocol):
+class Engine(Keeping, LockVerbs, Limiting, Scheduling, Protocol):
     """What keeps jobs. Every verb is its own commit, unless ``transaction`` is open in the calling thread."""
 
     def transaction(self) -> AbstractContextManager[None]:

@@ -16,7 +16,7 @@ from liteq.worker.bench import LONGEST_IDLE_MS, LOOK_PAUSE_MS, TROUBLE_PAUSE_MS,
 from liteq.worker.desk import Desk
 from liteq.worker.records import kept
 from liteq.worker.runner import Runner, not_started
-from liteq.worker.verdict import Extra, Leaving, TimeLimit, Verdict
+from liteq.worker.verdict import Extra, Leaving, TimeLimit, Verdict, with_last_words
 
 LARGEST_BATCH = 256
 
@@ -190,7 +190,7 @@ class CoroutineSlots:
         except Exception as error:
             log.exception("the end of job %d could not be judged", claim.job_id, extra={"job_id": claim.job_id})
             verdict = self._runner.judge.broken(claim, error, started_at)
-        self._verdicts.append(verdict)
+        self._verdicts.append(with_last_words(verdict, run))
         self._runner.slate.clear(slot)
         self._runner.end(slot)
         self._free.append(slot)

@@ -9,6 +9,7 @@ from liteq.clock import Clock
 from liteq.errors import InvalidOption, LeaseLost, LiteqError, StorageError, WrongState
 from liteq.model.job import Claim
 from liteq.store.engine import Engine, Slate
+from liteq.worker.scribe import Scribe
 from liteq.worker.verdict import Verdict
 
 RETRIES_WAITED_FOR_MS = 3_600_000
@@ -33,6 +34,7 @@ class Desk:
         self.engine = engine
         self.clock = clock
         self.slate = slate
+        self.scribe = Scribe(engine, clock)
         self.stopping = False
         """Whether nothing more is to be claimed. A plain flag: signal handlers set it, and must take no lock."""
         self.counts: Counter[str] = Counter()
@@ -64,7 +66,9 @@ class Desk:
         if not verdicts:
             return self._claim(tasks, limit) if limit else []
         accepted: Counter[str] = Counter()
-        with self.engine.transaction():
+        memories = [verdict.memory for verdict in verdicts if verdict.memory is not None]
+        with self.scribe.last_words(memories), self.engine.transaction():
+            self.scribe.take_down(memories)
             self._report(verdicts, accepted)
             claims = self._claim(tasks, limit) if limit else []
         with self._lock:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from liteq.clock import Clock
 from liteq.errors import LiteqError, UnknownTask
 from liteq.job import Run, running
+from liteq.lock import Locks
+from liteq.memory import Memory
 from liteq.model.job import Claim, JobRecord, Report
 from liteq.model.transitions import Outcome
 from liteq.registry import Registry
@@ -14,7 +16,7 @@ from liteq.task import Definition
 from liteq.worker.alarm import Alarm
 from liteq.worker.commands import TERM_GRACE_MS, Output, run_command
 from liteq.worker.records import kept
-from liteq.worker.verdict import NOTHING, Extra, Judge, Verdict
+from liteq.worker.verdict import NOTHING, Extra, Judge, Verdict, with_last_words
 
 log = logging.getLogger("liteq.worker")
 
@@ -31,8 +33,12 @@ class Runner:
         *,
         kill_after_ms: int,
         ask_parents: Callable[[int], list[JobRecord]],
+        open_memory: Callable[[Claim], Memory],
+        locks: Locks,
     ) -> None:
         self.ask_parents = ask_parents
+        self.open_memory = open_memory
+        self.locks = locks
         self.tasks = tasks
         self.clock = clock
         self.slate = slate
@@ -46,6 +52,8 @@ class Runner:
         now = self.clock.now_ms()
         run = Run(claim)
         run.ask_parents = self.ask_parents
+        run.locks = self.locks
+        run.open_memory = self.open_memory
         deadline = 0
         if claim.timeout_ms is not None:
             run.deadline_at = now + claim.timeout_ms
@@ -61,8 +69,10 @@ class Runner:
         return 2 * TERM_GRACE_MS if definition is not None and definition.kind == "command" else 0
 
     def end(self, slot: int) -> None:
-        """Note that the slot is free."""
-        self.runs.pop(slot, None)
+        """Note that the slot is free, and release what its attempt has left behind."""
+        run = self.runs.pop(slot, None)
+        if run is not None and run.at_end:
+            run.finish()
 
     def definition(self, claim: Claim) -> Definition:
         """Give the claim's task, its arguments proved to be what was stored. UnknownTask, Undecodable."""
@@ -79,10 +89,10 @@ class Runner:
         except LiteqError as error:
             return not_started(claim, error, self.clock.now_ms())
         try:
-            return self._carry_out(slot, run, started_at, alarm)
+            return with_last_words(self._carry_out(slot, run, started_at, alarm), run)
         except Exception as error:
             log.exception("the end of job %d could not be judged", claim.job_id, extra={"job_id": claim.job_id})
-            return self.judge.broken(claim, error, started_at)
+            return with_last_words(self.judge.broken(claim, error, started_at), run)
 
     def _carry_out(self, slot: int, run: Run, started_at: int, alarm: Alarm | None) -> Verdict:
         token = running.set(run)

@@ -19,6 +19,8 @@ FROZEN_MS = 2_000
 """After so long a pause this process was stopped itself, and knows nothing about others until they have beaten."""
 LOOK_FOR_DEAD_MS = 250
 LOOK_FOR_CANCELS_MS = 250
+WRITE_DOWN_MS = 250
+"""Between two commits of what running jobs say, for all of them together."""
 TEND_EVERY_MS = 5_000
 PRUNE_EVERY_MS = 5_000
 PRUNED_AT_ONCE = 500
@@ -86,6 +88,8 @@ class Tender:
             self._leave_orphaned()
         if self._bench is not None:
             self._bench.mind()
+        if self._runner.runs and self._is_due("words", WRITE_DOWN_MS):
+            self._desk.scribe.write(list(self._runner.runs.values()))
         if self._is_due("beat", self._beat_every_ms):
             self._beat()
         if self._runner.runs and self._is_due("cancels", LOOK_FOR_CANCELS_MS):

@@ -14,7 +14,11 @@ import msgspec
 
 from liteq.clock import Clock
 from liteq.errors import InvalidOption, LiteqError
+from liteq.job import running
+from liteq.lock import Locks
+from liteq.memory import Memory
 from liteq.model.fleet import WorkerCard
+from liteq.model.payload import MAX_PAYLOAD
 from liteq.model.retry import DEFAULT_RETRY, Retry
 from liteq.registry import Registry
 from liteq.scheduler import Scheduler
@@ -88,6 +92,8 @@ class Worker:
         settings: WorkSettings,
         default_retry: Retry = DEFAULT_RETRY,
         leash: Leash | None = None,
+        max_payload: int = MAX_PAYLOAD,
+        locks: Locks | None = None,
     ) -> None:
         if not 1 <= settings.threads <= MAX_SLOTS or not 1 <= settings.coroutines <= MAX_SLOTS:
             raise InvalidOption(f"threads and coroutines must be from 1 to {MAX_SLOTS}")
@@ -97,6 +103,8 @@ class Worker:
         self._settings = settings
         self._judge = Judge(clock, default_retry)
         self._leash = leash
+        self._locks = locks or Locks(lambda: engine, clock, running.get)
+        self._max_payload = max_payload
         self.left_running = 0
         """How many tasks were still in their threads when the worker had to leave."""
         self._desk: Desk | None = None
@@ -171,7 +179,7 @@ class Worker:
 
     def _work(self, slate: Slate) -> WorkResult:
         self._desk = desk = self._new_desk(slate)
-        runner = self._new_runner(slate)
+        runner = self._new_runner(slate, desk)
         self._watch = watch = self._engine.watch()
         self._bench = bench = self._new_bench(desk, runner, watch)
         coroutines = self._coroutines(desk, runner)
@@ -205,7 +213,7 @@ class Worker:
             self._engine, self._clock, slate, queues=settings.queues, all_tasks=tasks, max_jobs=settings.max_jobs
         )
 
-    def _new_runner(self, slate: Slate) -> Runner:
+    def _new_runner(self, slate: Slate, desk: Desk) -> Runner:
         return Runner(
             self._tasks,
             self._clock,
@@ -213,6 +221,10 @@ class Worker:
             self._judge,
             kill_after_ms=self._settings.kill_after_ms,
             ask_parents=self._engine.parents,
+            open_memory=lambda claim: Memory(
+                claim, self._engine, self._clock, max_bytes=self._max_payload, turn=desk.scribe.turn
+            ),
+            locks=self._locks,
         )
 
     def _new_bench(self, desk: Desk, runner: Runner, watch: Watch) -> Bench:
@@ -305,6 +317,9 @@ class Worker:
         self.left_running = len(runs)
         for run in runs:
             run.lost = True
+        desk.scribe.write(runs)
+        for run in runs:
+            run.finish()
         desk.release([run.claim for run in runs], "the worker left before it had ended", unstarted=False)
 
     def _coroutines(self, desk: Desk, runner: Runner) -> CoroutineSlots | None:

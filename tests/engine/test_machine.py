@@ -14,7 +14,7 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
-from liteq.errors import LeaseLost, WrongState
+from liteq.errors import BatchNotFound, LeaseLost, WrongState
 from liteq.model.batch import NewBatch
 from liteq.model.job import Claim, NewJob, OnParentFailure
 from liteq.model.limits import Limit
@@ -22,6 +22,7 @@ from liteq.model.transitions import AT_REST, FINISHED, State
 from liteq.store.engine import Engine, Slate
 from tests.engine.conftest import OpenFresh
 from tests.engine.steps import (
+    NOTHING_KEPT,
     NOW,
     abort,
     bury,
@@ -29,10 +30,12 @@ from tests.engine.steps import (
     complete,
     die,
     enqueue_one,
+    kept,
     move,
     new_job,
     record,
     register,
+    remark,
     retry,
     snooze,
 )
@@ -40,6 +43,7 @@ from tests.engine.steps import (
 MAX_FAILURES = 3
 MAX_CRASHES = 2
 DELAYS = st.integers(0, 20)
+KEEPS = ("note", "save_checkpoint", "finish_step")
 REPORTS = ("complete", "retry", "dead_letter", "snooze", "release", "abort")
 PICKS = st.integers(0, 60)
 PRIORITIES = st.integers(-1, 1)
@@ -64,6 +68,10 @@ class Model:
     finished_at: int | None = None
     started: bool = False
     outcomes: list[int] = field(default_factory=list)
+    progress: int | None = None
+    checkpoint: bytes | None = None
+    steps: dict[str, bytes] = field(default_factory=dict)
+    parts: list[tuple[int, bytes]] = field(default_factory=list)
     parents: tuple[int, ...] = ()
     waits_for: set[int] = field(default_factory=set)
     runs_anyway: bool = False
@@ -150,6 +158,37 @@ class LifeOfJobs(RuleBasedStateMachine):
     def _holds(self, claim: Claim) -> bool:
         return claim.job_id in self.model and self.model[claim.job_id].holds(claim)
 
+    @rule(pick=PICKS, verb=st.sampled_from(KEEPS), word=st.integers(0, 3))
+    def keep(self, pick: int, verb: str, word: int) -> None:
+        """Say or keep something in the name of any claim ever made: most of them are late."""
+        self._keep_by(verb, self.claims[-1 - pick % len(self.claims)], word)
+
+    def _keep_by(self, verb: str, claim: Claim, word: int) -> None:
+        data = b"%d" % word
+        job = self.model[claim.job_id] if self._holds(claim) else None
+        if verb == "note":
+            assert self.engine.note([remark(claim, data, done=word)], now=self.now) == ([] if job else [claim])
+        else:
+            self._keep(verb, claim, data, holds=job is not None)
+        if job is not None and verb == "note":
+            job.progress = word
+            job.parts.append((claim.attempt, data))
+        elif job is not None and verb == "save_checkpoint":
+            job.checkpoint = data
+        elif job is not None:
+            job.steps[f"step {word}"] = data
+
+    def _keep(self, verb: str, claim: Claim, data: bytes, *, holds: bool) -> None:
+        try:
+            if verb == "save_checkpoint":
+                self.engine.save_checkpoint(claim, value=data, now=self.now)
+            else:
+                self.engine.finish_step(claim, name=f"step {data.decode()}", result=data, now=self.now)
+        except LeaseLost:
+            assert not holds
+        else:
+            assert holds
+
     @rule(pick=PICKS, verb=st.sampled_from(("cancel", "requeue", "reschedule", "delete")), delay=DELAYS)
     def handle(self, pick: int, verb: str, delay: int) -> None:
         """Do something by hand to any job ever made, pruned ones too."""
@@ -175,7 +214,8 @@ class LifeOfJobs(RuleBasedStateMachine):
     def _try_to_join_in_vain(self) -> None:
         try:
             enqueue_one(self.engine, replace(_job(self.now, 0), batch_id=self.batch), now=self.now)
-        except WrongState:
+        except (WrongState, BatchNotFound):
+            # It has finished, and may have been pruned since.
             return
         raise AssertionError("a job joined a batch that had finished")
 
@@ -355,6 +395,8 @@ class LifeOfJobs(RuleBasedStateMachine):
         if not self._holds(claim):
             for verb in REPORTS:
                 self._report_by(verb, claim, 0)
+            for verb in KEEPS:
+                self._keep_by(verb, claim, 0)
 
     def abort(self, claim: Claim) -> None:
         job = self.model.get(claim.job_id)
@@ -390,6 +432,8 @@ class LifeOfJobs(RuleBasedStateMachine):
         happens = job is not None and job.state in FINISHED
         assert moved == ([job_id] if happens else [])
         if happens and job is not None:
+            if job.state is State.COMPLETED:
+                job.progress, job.checkpoint, job.steps = None, None, {}
             self.counts[job.state.word] -= job.in_batch
             job.waits_for.clear()
             job.failures = job.crashes = 0
@@ -488,7 +532,21 @@ class LifeOfJobs(RuleBasedStateMachine):
             assert (batch.finished_at is not None) == self.finished()
 
     def teardown(self) -> None:
+        # Once for each life: after every step it would take longer than all the rest.
+        self._check_what_is_kept()
         self.engine.close()
+
+    def _check_what_is_kept(self) -> None:
+        for job_id in range(1, self.jobs + 1):
+            job, found = self.model.get(job_id), kept(self.engine, job_id)
+            if job is None:
+                assert found == NOTHING_KEPT
+                continue
+            assert (found.progress and found.progress.done) == job.progress
+            assert found.checkpoint == job.checkpoint
+            assert {step.name: step.result for step in found.steps} == job.steps
+            assert [(part.attempt, part.value) for part in found.parts] == job.parts
+            assert [part.seq for part in found.parts] == list(range(1, len(job.parts) + 1))
 
 
 def test_random_lives_go_as_the_model_says(open_fresh: OpenFresh) -> None:

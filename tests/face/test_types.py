@@ -1,8 +1,8 @@
 """What type checkers know of tasks. mypy reads this file: an ignore that is not needed is an error there."""
 
-from typing import assert_type
+from typing import Any, assert_type
 
-from liteq import Job, JobContext, Liteq, Task
+from liteq import Job, JobContext, Liteq, StoredJobs, Task
 
 
 def test_enqueue_has_the_functions_own_parameters_and_result(app: Liteq) -> None:
@@ -20,10 +20,14 @@ def test_enqueue_has_the_functions_own_parameters_and_result(app: Liteq) -> None
 
     job = add.enqueue(1, b=3)
     word = told.enqueue("abc")
+    streamed = app.enqueue_many([add.call(1)], chunk=5)
+    listed = app.enqueue_many([add.call(1)])
     wait = later.using(priority=3).enqueue(1.5)
     app.work(burst=True)
 
     assert_type(job, Job[str])
+    assert_type(streamed, StoredJobs)
+    assert_type(listed, list[Job[Any]])
     assert_type(word.refresh().result, int)
     assert_type(wait, Job[bytes])
     assert (job.refresh().result, word.result, wait.refresh().result) == ("4", 4, b"\0")

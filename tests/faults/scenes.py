@@ -19,6 +19,7 @@ from tests.engine.steps import (
     enqueue_one,
     new_job,
     register,
+    remark,
     retry,
     snooze,
     told,
@@ -247,6 +248,11 @@ SCENES: dict[str, Scene] = {
     "dead_letter": Scene(_claimed(bury)),
     "snooze": Scene(_claimed(snooze)),
     "release": Scene(_claimed(lambda engine, claim: engine.release([claim], reason="shutdown", now=NOW)), synced=False),
+    "note": Scene(
+        _claimed(lambda engine, claim: engine.note([remark(claim, BIG, BIG, done=1)], now=NOW)), synced=False
+    ),
+    "save_checkpoint": Scene(_claimed(lambda engine, claim: engine.save_checkpoint(claim, value=BIG, now=NOW))),
+    "finish_step": Scene(_claimed(lambda engine, claim: engine.finish_step(claim, name="a", result=BIG, now=NOW))),
     "abort": Scene(_abort),
     "cancel": Scene(_cancel),
     "requeue": Scene(_requeue),

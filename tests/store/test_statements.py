@@ -25,6 +25,7 @@ SCANS = {
     "next_due": "two first entries of indexes, and the table of limits, which is small",
     "workers": SMALL,
     "worker_identities": SMALL,
+    "holders": "the few processes that hold named locks or wait for one; asked when another joins them",
     "prunable_batches": "walks the batches once in a round of pruning: few beside their jobs",
     "fanout": "gives the first row: the table holds only fan-outs that are not finished yet",
     "prunable_ticks": "walks from the oldest row on, as far as its limit",
@@ -36,6 +37,7 @@ SCANS = {
 }
 SORTS = {
     "lane_counts": "the indexes of scheduled, blocked and running jobs are ordered for their verbs, not by lane",
+    "steps": "the few steps of one job, in the order in which they ended",
     "states_of_ticks": "a bounded number of ticks, counted by the few states of their jobs",
     "running_lanes": "the jobs that run are few; an index of lanes would cost each claim and each report",
     "next_lanes": "the few jobs that are next behind those that run, made distinct by lane",

@@ -10,12 +10,12 @@ import typer
 from liteq.app import Liteq
 from liteq.command import COMMAND_TASK
 from liteq.errors import InvalidOption, LiteqError, UnknownTask
-from liteq.model.names import shown
 from liteq.task import Call
 from liteq_cli import options, output
 from liteq_cli.commands.waiting import wait_for
 from liteq_cli.exits import Code, Refused
 from liteq_cli.target import Session, opened, session
+from liteq_cli.ticker import Ticker
 
 AT_ONCE = 1_000
 LONGEST_LINE = 64 * 1024 * 1024
@@ -40,6 +40,7 @@ def enqueue(
     rate_per_key: options.RatePerKey = None,
     after: options.After = None,
     tag: options.Tags = None,
+    meta: options.Meta = None,
     time_limit: options.TimeLimit = None,
     wait: options.Wait = False,
     timeout: options.Timeout = None,
@@ -60,6 +61,7 @@ def enqueue(
         rate_per_key=rate_per_key,
         after=after,
         tags=tag,
+        meta=meta,
         time_limit=time_limit,
     )
     refuse_timeout_alone(timeout, wait=wait)
@@ -115,13 +117,15 @@ def many(app: Liteq, read: Callable[[bytes], Call[Any]], *, as_json: bool) -> No
     calls: list[Call[Any]] = []
     number = 0
     try:
-        for line in _lines(sys.stdin.buffer):
-            number += 1
-            if line.strip():
-                calls.append(read(line))
-            if len(calls) == AT_ONCE:
-                stored += len(app.enqueue_many(calls))
-                calls = []
+        with Ticker("jobs stored") as ticker:
+            for line in _lines(sys.stdin.buffer):
+                number += 1
+                if line.strip():
+                    calls.append(read(line))
+                if len(calls) == AT_ONCE:
+                    stored += len(app.enqueue_many(calls))
+                    calls = []
+                    ticker.count(stored)
     except (LiteqError, TypeError) as error:
         kept = f"{stored} jobs from earlier lines were enqueued and stay" if stored else "nothing was enqueued"
         raise Refused(f"line {number}: {error}", hint=kept, code=Code.USAGE) from error
@@ -159,23 +163,7 @@ def _check_task(app: Liteq, task: str) -> None:
 
 def _arguments(words: list[str], args: str | None) -> tuple[list[Any], dict[str, Any]]:
     positional, named = ([], {}) if args is None else _from_json(args.encode("utf-8", "surrogateescape"))
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            raise Refused(f"{shown(word)} is no argument", hint="key=value passes text, key:=5 passes JSON")
-        is_json = name.endswith(":")
-        name = name.removesuffix(":")
-        if name in named:
-            raise Refused(f"{shown(name)} was given twice")
-        named[name] = _value(name, value) if is_json else value
-    return positional, named
-
-
-def _value(name: str, text: str) -> Any:
-    try:
-        return msgspec.json.decode(text.encode("utf-8", "surrogateescape"))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused(f"{shown(name)} is no JSON: {error}", hint="a JSON text has quotes: key:='\"text\"'") from error
+    return positional, options.named_values(words, named)
 
 
 def _from_json(text: bytes) -> tuple[list[Any], dict[str, Any]]:

@@ -32,6 +32,7 @@ def exec_(
     unique_key: options.UniqueKey = None,
     after: options.After = None,
     tag: options.Tags = None,
+    meta: options.Meta = None,
     time_limit: options.TimeLimit = None,
     max_failures: Annotated[
         int | None, typer.Option(help="Dead after so many failures; 1 unless given.", min=1, max=1000)
@@ -51,6 +52,7 @@ def exec_(
         unique_key=unique_key,
         after=after,
         tags=tag,
+        meta=meta,
         time_limit=time_limit,
     )
     if max_failures is not None:

@@ -13,6 +13,7 @@ from liteq.model.fleet import WorkerRecord
 from liteq.ops.schedule_stats import SchedulerStatus
 from liteq.ops.stats import LimitStats, QueueStats, Stats
 from liteq_cli import output
+from liteq_cli.commands.running import show_telling, telling_document, telling_jobs
 from liteq_cli.commands.scheduler import status_document, summary
 from liteq_cli.exits import Code
 from liteq_cli.output import Column, clean
@@ -62,9 +63,10 @@ def status(
         return
     stats, scheduler = app.stats(), app.schedules.status()
     if as_json:
-        output.document(stats_document(stats) | {"scheduler": status_document(scheduler)})
+        running = telling_document(telling_jobs(app))
+        output.document(stats_document(stats) | {"scheduler": status_document(scheduler), "running": running})
     else:
-        show_stats(stats, scheduler)
+        _show(app, stats, scheduler)
     if check:
         code = code_of_stats(stats)
         held_up = bool(scheduler.overdue or scheduler.broken)
@@ -78,12 +80,20 @@ def _watch(app: Liteq) -> None:
             stats, scheduler = app.stats(), app.schedules.status()
             if in_place:
                 sys.stdout.write(CLEAR_SCREEN)
-            show_stats(stats, scheduler)
+            _show(app, stats, scheduler)
             sys.stdout.flush()
             time.sleep(1)
     except KeyboardInterrupt:
         # It is how a watch ends.
         return
+
+
+def _show(app: Liteq, stats: Stats, scheduler: SchedulerStatus) -> None:
+    show_stats(stats, scheduler)
+    telling = telling_jobs(app)
+    if telling:
+        output.say()
+        show_telling(telling, now=stats.at)
 
 
 def code_of_stats(stats: Stats) -> Code:

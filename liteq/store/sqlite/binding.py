@@ -30,6 +30,7 @@ def job_bindings(job: NewJob, now: int) -> dict[str, Any]:
         "task": job.task,
         "unique_key": None if unique is None else unique.key,
         "backoff": job.backoff,
+        "metadata": job.metadata,
         "args": job.args,
         "aftermath": (0 if job.batch_id is None else IN_BATCH) | (0 if job.on_dead is None else ON_DEAD),
         "batch_id": job.batch_id,

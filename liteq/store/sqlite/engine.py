@@ -9,7 +9,9 @@ from liteq.store.sqlite.claiming import Claiming
 from liteq.store.sqlite.enqueueing import Enqueueing
 from liteq.store.sqlite.file import BUSY_TIMEOUT_MS, JobFile
 from liteq.store.sqlite.handling import Handling
+from liteq.store.sqlite.keeping import Keeping
 from liteq.store.sqlite.limiting import Limiting
+from liteq.store.sqlite.locking import Locking
 from liteq.store.sqlite.reporting import Reporting
 from liteq.store.sqlite.scheduling import Scheduling
 from liteq.store.sqlite.slate import LifeLock
@@ -18,7 +20,18 @@ from liteq.store.sqlite.tending import Tending
 
 
 class SqliteEngine(
-    Enqueueing, Claiming, Reporting, Handling, Batching, Limiting, Scheduling, Asking, Staffing, Tending
+    Enqueueing,
+    Claiming,
+    Reporting,
+    Keeping,
+    Handling,
+    Batching,
+    Limiting,
+    Scheduling,
+    Locking,
+    Asking,
+    Staffing,
+    Tending,
 ):
     """Keeps jobs in one SQLite file. Thread-safe."""
 
@@ -42,6 +55,7 @@ class SqliteEngine(
         )
         self.lives: dict[int, LifeLock] = {}
         self.seen_dead: dict[int, int] = {}
+        self.holder_lives: dict[int, LifeLock] = {}
         self.pruned_up_to = 0
 
     def transaction(self) -> AbstractContextManager[None]:
@@ -55,4 +69,5 @@ class SqliteEngine(
         for life in self.lives.values():
             life.release(remove=False)
         self.lives.clear()
+        self.sign_off()
         self.file.close()

@@ -13,6 +13,7 @@ from liteq.store.sqlite.aftermath import count_ends, finish_if_empty
 from liteq.store.sqlite.binding import id_list, job_bindings
 from liteq.store.sqlite.file import JobFile
 from liteq.store.sqlite.inserting import insert_bound, state_at_rest
+from liteq.store.sqlite.keeping import forget_kept
 from liteq.store.sqlite.turns import settle_keys
 
 
@@ -150,12 +151,17 @@ class Enqueueing:
                 "job_id": job_id,
                 "run_at": job.run_at,
                 "priority": job.priority,
+                "metadata": job.metadata,
                 "args": job.args,
                 "args_crc": job.args_crc,
                 "now": now,
             }
-            if replaced := self.file.writer.connection.rows("replace", values):
-                settle_keys(self.file.writer.connection, [replaced[0][0]], now=now)
+            replaced = self.file.writer.connection.rows("replace", values)
+            if replaced:
+                if replaced[0][1]:
+                    # What an attempt has kept belongs to the arguments that are gone.
+                    forget_kept(self.file.writer.connection, [job_id])
+                settle_keys(self.file.writer.connection, [replaced[0][2]], now=now)
                 return Enqueued(job_id, "replaced")
         raise UniqueKeyTaken(
             f"the unique key {unique.key[:60]!r} is held by job {job_id}, which is {state.word}",

@@ -8,6 +8,7 @@ from liteq.store.sqlite import metering
 from liteq.store.sqlite.aftermath import after_deletion, after_end
 from liteq.store.sqlite.binding import CHILDREN, id_list
 from liteq.store.sqlite.file import JobFile
+from liteq.store.sqlite.keeping import begin_anew, forget_all, in_small_commits
 from liteq.store.sqlite.turns import settle_keys
 
 
@@ -32,6 +33,7 @@ class Handling:
 
     def requeue(self, job_ids: Sequence[int], *, now: int) -> list[int]:
         with self.file.all_or_none():
+            begin_anew(self.file.writer.connection, job_ids)
             return [job_id for job_id in dict.fromkeys(job_ids) if self._requeue(job_id, now)]
 
     def _requeue(self, job_id: int, now: int) -> bool:
@@ -64,8 +66,11 @@ class Handling:
         return sorted(row[0] for row in moved)
 
     def delete(self, job_ids: Sequence[int], *, now: int) -> list[int]:
-        with self.file.writer.transaction():
-            return delete_jobs(self.file, job_ids, now=now)
+        gone: list[int] = []
+        for few in in_small_commits(self.file, job_ids):
+            with self.file.writer.transaction():
+                gone += delete_jobs(self.file, few, now=now)
+        return sorted(gone)
 
     def pause_queue(self, queue: str, *, reason: str | None, now: int) -> None:
         with self.file.writer.transaction():
@@ -84,6 +89,7 @@ def delete_jobs(file: JobFile, job_ids: Sequence[int], *, now: int) -> list[int]
     if gone:
         for statement in ("forget_attempts", "untag", "unlink"):
             connection.rows(statement, {"job_ids": id_list(gone)})
+        forget_all(connection, gone)
         without = [{"parent_id": job_id} for job_id, aftermath, *_ in rows if not aftermath & CHILDREN]
         connection.many("unlink_children", without)
         after_deletion(connection, rows, now=now)

@@ -64,7 +64,7 @@ class Limiting:
             running=in_turn - ready,
             ready=ready,
             blocked=self.file.read("line_length", {"key": key})[0][0],
-            holders=tuple(row[0] for row in self.file.read("holders", {"key": key, "limit": HOLDERS_NAMED})),
+            holders=tuple(row[0] for row in self.file.read("ids_in_turn", {"key": key, "limit": HOLDERS_NAMED})),
             next_at=-(-token[0][0] // 1_000) if token else None,
         )
 

@@ -15,7 +15,7 @@ from liteq.clock import SystemClock
 from liteq.errors import Busy, FileMoved, StorageError, UnsafePath
 from liteq.store.sqlite.descriptor import NOW_OR_NEVER, Descriptor, open_private
 from liteq.store.sqlite.platform import boot_id, pid_namespace, process_start, storage_error
-from liteq.store.sqlite.slate import LifeLock, Slate, WorkerIdentity, slate_on
+from liteq.store.sqlite.slate import LifeLock, Slate, WorkerIdentity, life_file, slate_on
 from liteq.store.sqlite.turnstile import Turnstile
 
 _CLOCK = SystemClock()
@@ -82,15 +82,15 @@ class Sidecar:
         """Give whether others still stand in this very line."""
         return self._opened is not None and self._opened.turnstile.intact()
 
-    def hold_life(self, worker_id: int) -> LifeLock:
-        """Take the lock that proves a new worker alive. ``Busy`` when a living one has that id."""
-        path = self.folder / f"worker-{worker_id}"
+    def hold_life(self, worker_id: int, *, kind: str = "worker") -> LifeLock:
+        """Take the lock that proves a new worker alive, or one of another kind. ``Busy`` when it lives already."""
+        path = self.folder / life_file(kind, worker_id)
         file = self._create(path)
         with ExitStack() as undo:
             undo.callback(file.close)
             if not file.lock(NOW_OR_NEVER):
                 raise Busy(f"another process locked {str(path)!r}")
-            life = LifeLock(worker_id, file, path)
+            life = LifeLock(worker_id, file, path, kind)
             undo.pop_all()
         return life
 
@@ -98,7 +98,7 @@ class Sidecar:
         """Give what a worker, living or dead, last wrote; None when there is nothing to read."""
         folder = self._here().folder
         try:
-            file = open_private(folder, f"worker-{worker_id}")
+            file = open_private(folder, life_file("worker", worker_id))
         except (FileNotFoundError, StorageError):
             return None
         try:
@@ -113,7 +113,7 @@ class Sidecar:
         if identity.boot_id != boot_id():
             return True
         try:
-            file = open_private(self._here().folder, f"worker-{identity.worker_id}")
+            file = open_private(self._here().folder, identity.file_name)
         except (FileNotFoundError, UnsafePath):
             return _process_is_gone(identity)
         try:
@@ -124,10 +124,10 @@ class Sidecar:
         finally:
             file.close()
 
-    def forget(self, worker_id: int) -> None:
+    def forget(self, worker_id: int, *, kind: str = "worker") -> None:
         """Remove the file of a dead worker; a missing one is fine."""
         try:
-            os.unlink(f"worker-{worker_id}", dir_fd=self._here().folder.fd)
+            os.unlink(life_file(kind, worker_id), dir_fd=self._here().folder.fd)
         except FileNotFoundError:
             return
         except OSError as error:

@@ -37,7 +37,7 @@ class Slate(msgspec.Struct, frozen=True):
 
 
 class WorkerIdentity(msgspec.Struct, frozen=True):
-    """What must be remembered of a worker to prove its death later."""
+    """What must be remembered of a worker, or of a holder of named locks, to prove its death later."""
 
     worker_id: int
     pid: int
@@ -45,13 +45,25 @@ class WorkerIdentity(msgspec.Struct, frozen=True):
     boot_id: str
     pid_namespace: int
     life_ino: int
+    kind: str = "worker"
+
+    @property
+    def file_name(self) -> str:
+        """What its life lock is called in the folder of locks."""
+        return life_file(self.kind, self.worker_id)
+
+
+def life_file(kind: str, life_id: int) -> str:
+    """Give what a life lock is called in the folder of locks."""
+    return f"{kind}-{life_id}"
 
 
 class LifeLock:
     """A worker's lock for life, on the file that is also its slate. A write is one ``pwrite``, no commit."""
 
-    def __init__(self, worker_id: int, file: Descriptor, path: Path) -> None:
+    def __init__(self, worker_id: int, file: Descriptor, path: Path, kind: str = "worker") -> None:
         self.worker_id = worker_id
+        self.kind = kind
         self.ino = file.ino
         self._file = file
         self._path = path
@@ -62,7 +74,7 @@ class LifeLock:
         """Give what others need to judge this worker's death."""
         pid = os.getpid()
         start = process_start(pid) or 0
-        return WorkerIdentity(self.worker_id, pid, start, boot_id(), pid_namespace(), self.ino)
+        return WorkerIdentity(self.worker_id, pid, start, boot_id(), pid_namespace(), self.ino, self.kind)
 
     def beat(self, monotonic_ms: int, *, done: int = 0, stopping: bool = False) -> None:
         """Write down that the worker was well at that time, how many jobs it has done, and whether it is leaving."""

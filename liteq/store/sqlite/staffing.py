@@ -190,6 +190,7 @@ class Staffing:
             "output": None,
         }
         connection.rows("remember", values | story)
+        connection.rows("free_locks_of_job", {"job_id": job_id, "attempt": attempt, "now": now})
         if loss.state is State.DEAD:
             after_end(connection, moved, failed="dead", now=now)
         else:

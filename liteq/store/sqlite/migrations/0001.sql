@@ -40,6 +40,7 @@ CREATE TABLE liteq_job (
     reason          TEXT,
     result_error    TEXT,
     backoff         BLOB,
+    metadata        BLOB,
     on_dead         BLOB,
     args            BLOB NOT NULL,
     result          BLOB
@@ -116,6 +117,48 @@ CREATE TABLE liteq_tag (
 
 CREATE INDEX liteq_tag_job ON liteq_tag (job_id);
 
+CREATE TABLE liteq_progress (
+    job_id     INTEGER PRIMARY KEY,
+    attempt    INTEGER NOT NULL,
+    done       ANY NOT NULL,
+    total      ANY,
+    note       TEXT,
+    updated_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE liteq_checkpoint (
+    job_id   INTEGER PRIMARY KEY,
+    attempt  INTEGER NOT NULL,
+    saved_at INTEGER NOT NULL,
+    value    BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE liteq_step (
+    job_id      INTEGER NOT NULL,
+    name        TEXT NOT NULL,
+    attempt     INTEGER NOT NULL,
+    finished_at INTEGER NOT NULL,
+    result      BLOB NOT NULL,
+    PRIMARY KEY (job_id, name)
+) STRICT;
+
+CREATE TABLE liteq_stream (
+    job_id   INTEGER PRIMARY KEY,
+    last_seq INTEGER NOT NULL,
+    parts    INTEGER NOT NULL,
+    bytes    INTEGER NOT NULL,
+    dropped  INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE liteq_part (
+    job_id       INTEGER NOT NULL,
+    seq          INTEGER NOT NULL,
+    attempt      INTEGER NOT NULL,
+    published_at INTEGER NOT NULL,
+    value        BLOB NOT NULL,
+    PRIMARY KEY (job_id, seq)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE liteq_queue (
     name          TEXT PRIMARY KEY,
     paused_at     INTEGER,
@@ -159,6 +202,38 @@ CREATE TABLE liteq_worker (
     supervisor_pid   INTEGER,
     supervisor_start INTEGER
 ) STRICT;
+
+CREATE TABLE liteq_holder (
+    id            INTEGER PRIMARY KEY,
+    pid           INTEGER NOT NULL,
+    pid_start     INTEGER,
+    boot_id       TEXT NOT NULL,
+    pid_namespace INTEGER NOT NULL,
+    life_ino      INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE liteq_lock (
+    name      TEXT PRIMARY KEY,
+    token     INTEGER NOT NULL,
+    holder_id INTEGER,
+    job_id    INTEGER,
+    attempt   INTEGER,
+    taken_at  INTEGER NOT NULL,
+    freed_at  INTEGER,
+    what      TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX liteq_lock_holder ON liteq_lock (holder_id) WHERE holder_id IS NOT NULL;
+CREATE INDEX liteq_lock_job ON liteq_lock (job_id) WHERE job_id IS NOT NULL;
+
+CREATE TABLE liteq_lock_line (
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    name      TEXT NOT NULL,
+    holder_id INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX liteq_lock_line_name ON liteq_lock_line (name, id);
+CREATE INDEX liteq_lock_line_holder ON liteq_lock_line (holder_id);
 
 CREATE TABLE liteq_metric (
     minute    INTEGER NOT NULL,

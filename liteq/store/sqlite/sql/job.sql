@@ -2,23 +2,24 @@
 -- none -> ready / scheduled.
 INSERT INTO liteq_job
     (state, priority, run_at, max_failures, max_crashes, timeout_ms, enqueued_at, unique_scope, held_until,
-     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, args, aftermath, batch_id, on_dead)
+     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, metadata, args, aftermath, batch_id,
+     on_dead)
 VALUES
     (iif(:run_at > :now, @scheduled, @ready), :priority, :run_at, :max_failures, :max_crashes, :timeout_ms, :now,
-     :unique_scope, :held_until, :schedule_id, :fire_at, :args_crc, :queue, :task, :unique_key, :unique_key, :backoff, :args,
-     :aftermath, :batch_id, :on_dead);
+     :unique_scope, :held_until, :schedule_id, :fire_at, :args_crc, :queue, :task, :unique_key, :unique_key, :backoff,
+     :metadata, :args, :aftermath, :batch_id, :on_dead);
 
 -- name: enqueue_bound
 -- none -> waiting / blocked / ready / scheduled / cancelled, as its parents and its key decide.
 INSERT INTO liteq_job
     (state, priority, run_at, max_failures, max_crashes, timeout_ms, enqueued_at, unique_scope, held_until,
-     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, args, aftermath, batch_id,
+     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, metadata, args, aftermath, batch_id,
      on_dead, parents_left, reason, finished_at, concurrency_key, key_max_running, key_rate)
 VALUES
     (:state, :priority, :run_at, :max_failures, :max_crashes, :timeout_ms, :now, :unique_scope, :held_until,
      :schedule_id, :fire_at, :args_crc, :queue, :task, :unique_key, iif(:state = @cancelled, NULL, :unique_key),
-     :backoff, :args, :aftermath, :batch_id, :on_dead, :parents_left, :reason, iif(:state = @cancelled, :now, NULL),
-     :concurrency_key, :key_max_running, :key_rate);
+     :backoff, :metadata, :args, :aftermath, :batch_id, :on_dead, :parents_left, :reason,
+     iif(:state = @cancelled, :now, NULL), :concurrency_key, :key_max_running, :key_rate);
 
 -- name: holder
 -- Who holds a unique key, and whether its time is over.
@@ -32,18 +33,19 @@ SET unique_slot = NULL
 WHERE id = :job_id;
 
 -- name: replace
--- scheduled / blocked / ready -> scheduled / blocked / ready, with the newcomer's arguments and time.
+-- scheduled / blocked / ready -> scheduled / blocked / ready, with the newcomer's arguments, metadata and time.
 UPDATE liteq_job
 SET state    = CASE WHEN :run_at > :now THEN @scheduled
                     WHEN concurrency_key IS NULL OR state = @ready THEN @ready
                     ELSE @blocked END,
     run_at   = :run_at,
     priority = :priority,
+    metadata = :metadata,
     args     = :args,
     args_crc = :args_crc
 WHERE id = :job_id
   AND state IN (@scheduled, @blocked, @ready)
-RETURNING concurrency_key;
+RETURNING id, attempt, concurrency_key;
 
 -- name: promote
 -- scheduled -> ready / blocked. Some at a time, so that no claim holds the lock for long.

@@ -23,7 +23,7 @@ WHERE concurrency_key = :key
   AND state IN (@ready, @running)
   AND state BETWEEN @blocked AND @running;
 
--- name: holders
+-- name: ids_in_turn
 SELECT id
 FROM liteq_job
 WHERE concurrency_key = :key

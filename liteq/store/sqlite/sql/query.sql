@@ -2,10 +2,15 @@
 SELECT id, state, queue, task, priority, run_at, attempt, failures, crashes, max_failures, max_crashes, timeout_ms,
        owner, enqueued_at, claimed_at, started_at, finished_at, cancel_asked_at, overdue_attempt,
        schedule_id, fire_at, batch_id, unique_key, concurrency_key, key_max_running, key_rate, reason, result_error,
-       backoff, args, result
+       backoff, metadata, args, result
 FROM liteq_job
 WHERE id IN (SELECT value FROM json_each(:job_ids))
 ORDER BY id DESC;
+
+-- name: metadata
+SELECT metadata
+FROM liteq_job
+WHERE id = :job_id;
 
 -- name: ids_by_walk
 -- Newest first through the table itself: for questions that most rows answer, or that no index knows.
