@@ -60,11 +60,12 @@ class Limiting:
     def turn_of(self, key: str) -> Turn:
         in_turn, ready, _ = self.file.read("in_turn", {"key": key})[0]
         token = self.file.read("next_token", {"key": key})
+        values = {"key": key, "limit": HOLDERS_NAMED}
         return Turn(
             running=in_turn - ready,
             ready=ready,
             blocked=self.file.read("line_length", {"key": key})[0][0],
-            holders=tuple(row[0] for row in self.file.read("ids_in_turn", {"key": key, "limit": HOLDERS_NAMED})),
+            holders=tuple(sorted(row[0] for row in self.file.read("ids_in_turn", values))),
             next_at=-(-token[0][0] // 1_000) if token else None,
         )
 
