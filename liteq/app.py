@@ -21,7 +21,7 @@ from liteq.lock import Locks
 from liteq.locking import Locking
 from liteq.model.instants import to_ms
 from liteq.model.job import Enqueued
-from liteq.model.names import check_name
+from liteq.model.names import check_names
 from liteq.model.payload import MAX_PAYLOAD
 from liteq.model.retry import DEFAULT_RETRY, Retry
 from liteq.model.schedule import AnySchedule
@@ -339,7 +339,7 @@ class Liteq(Enqueueing, Handling, Batching, Locking):
         return self.new_worker(settings).run()
 
     def _settings(self, queues: Sequence[str] | None, **how: Any) -> WorkSettings:
-        names = None if queues is None else tuple(check_name(queue, what="queue") for queue in queues)
+        names = check_names(queues, what="queue")
         return WorkSettings(queues=names, retention_ms=self.retention_ms, lease_ms=self.lease_ms, **how)
 
     def new_worker(self, settings: WorkSettings, leash: Leash | None = None) -> Worker:
@@ -386,9 +386,10 @@ class Liteq(Enqueueing, Handling, Batching, Locking):
     ) -> Claims:
         """Iterate over claims, consumer style; each is reported by its own methods. ``wait=False`` ends when empty."""
         self.engine.declare_limits(self.tasks.declared_limits())
-        names = tuple(tasks) if tasks is not None else tuple(definition.name for definition in self.tasks)
+        named, places = check_names(tasks, what="task"), check_names(queues, what="queue")
+        names = tuple(definition.name for definition in self.tasks) if named is None else named
         return Claims(
-            self.engine, self.clock, queues=queues, tasks=names, limit=limit, wait=wait, lease_ms=self.lease_ms
+            self.engine, self.clock, queues=places, tasks=names, limit=limit, wait=wait, lease_ms=self.lease_ms
         )
 
 

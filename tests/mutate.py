@@ -38,6 +38,9 @@ HANDLE = "tests/engine/test_handle.py"
 EXPIRE = "tests/engine/test_expire.py"
 DEATHS = "tests/crash/test_deaths.py"
 HANGS = "tests/crash/test_hangs.py"
+COMMANDS = "tests/crash/test_commands.py"
+FLEETS = "tests/crash/test_fleet.py"
+REMAINS = "tests/engine/test_remains.py"
 LEASES = "tests/engine/test_leases.py"
 ASK = "tests/engine/test_ask.py"
 TRANSACTION = "tests/engine/test_transaction.py"
@@ -395,8 +398,8 @@ FAULTS = (
         name="expire robs the living",
         path=f"{STORE}/staffing.py",
         within="def expire",
-        old="if death is not None or self.file.sidecar.is_dead(identity):",
-        new="if death is not None or self.file.sidecar.is_dead(identity) or True:",
+        old="if death is None and not self._is_dead(worker.identity):",
+        new="if death is None and now < 0:",
         tests=(EXPIRE,),
     ),
     Fault(
@@ -418,6 +421,7 @@ FAULTS = (
     Fault(
         name="a lease runs out a millisecond early",
         path=f"{STORE}/staffing.py",
+        within="def _take_from_hung",
         old="slate.beat < latest",
         new="slate.beat <= latest",
         tests=(LEASES,),
@@ -425,8 +429,9 @@ FAULTS = (
     Fault(
         name="a supervised worker is robbed alive",
         path=f"{STORE}/staffing.py",
-        old=" and supervisor_pid is None and monotonic",
-        new=" and monotonic",
+        within="def _judge_living",
+        old="        if worker.supervisor_pid is None:",
+        new="        if worker.supervisor_pid != 0:",
         tests=(LEASES,),
     ),
     Fault(
@@ -447,7 +452,7 @@ FAULTS = (
     Fault(
         name="what ran beside an overdue job is charged",
         path=f"{STORE}/staffing.py",
-        old='if death is UNSEEN and connection.rows("overdue_of", who):',
+        old='if death.unsure and connection.rows("overdue_of", who):',
         new='if death is None and connection.rows("overdue_of", who):',
         tests=(LEASES,),
     ),
@@ -469,9 +474,131 @@ FAULTS = (
     Fault(
         name="orphaned workers work on",
         path="liteq/worker/tender.py",
-        old=" and self._leash.is_cut():",
-        new=" and not self._leash:",
+        old=" and (wish := self._leash.hear()) is not None:",
+        new=" and (wish := self._leash.hear()) == 'drain':",
         tests=(DEATHS,),
+    ),
+    Fault(
+        name="a dead worker's commands run on",
+        path=f"{STORE}/staffing.py",
+        old="            end_group(job.group, job.group_start)",
+        new="            del job",
+        tests=(REMAINS, COMMANDS),
+    ),
+    Fault(
+        name="a group is killed by its number alone",
+        path=f"{STORE}/processes.py",
+        within="def end_group",
+        old=" and process_start(leader) == start",
+        new="",
+        tests=("tests/store/test_platform.py",),
+    ),
+    Fault(
+        name="a hung worker without a living supervisor keeps its jobs",
+        path=f"{STORE}/staffing.py",
+        old="            end_process(identity.pid, identity.pid_start)",
+        new="            del identity",
+        tests=(REMAINS,),
+    ),
+    Fault(
+        name="a namesake is buried for another process's death",
+        path=f"{STORE}/staffing.py",
+        old="death.pid not in {None, worker.identity.pid}",
+        new="death.pid == 0",
+        tests=(REMAINS,),
+    ),
+    Fault(
+        name="a death by the overdue exit code is nobody's fault",
+        path=f"{STORE}/staffing.py",
+        old='if death.unsure and connection.rows("overdue_of", who):',
+        new="if death.unsure and death is not UNSEEN:",
+        tests=(REMAINS,),
+    ),
+    Fault(
+        name="the supervisor spins while the first worker starts",
+        path="liteq/worker/supervisor.py",
+        within="def _wait",
+        old="        if self._may_start():",
+        new="        if True:",
+        tests=(f"{FLEETS}::test_while_the_first_worker_starts_the_supervisor_waits_and_does_not_spin",),
+    ),
+    Fault(
+        name="a worker that has signed off is waited for without end",
+        path="liteq/worker/child.py",
+        old="                self.kill_at = self.kill_at or self._clock.monotonic_ms() + RELEASE_MS\n",
+        new="",
+        tests=(f"{FLEETS}::test_a_thread_that_a_task_left_behind_does_not_keep_its_worker",),
+    ),
+    Fault(
+        name="a job longer than its worker's time is given back",
+        path="liteq/worker/supervisor.py",
+        old="if why == NEW_CODE or not child.ask_to_drain(why):",
+        new="if child.leaving is None:",
+        tests=(f"{FLEETS}::test_a_job_that_takes_longer_than_its_workers_time_is_not_begun_again_and_again",),
+    ),
+    Fault(
+        name="a worker too large before its first job is replaced for ever",
+        path="liteq/worker/recycling.py",
+        old="used = [child for child in staying if child.pid in self._worked]",
+        new="used = staying",
+        tests=(f"{FLEETS}::test_a_limit_on_memory_that_the_app_alone_passes_still_lets_jobs_run",),
+    ),
+    Fault(
+        name="the second wish to stop is the first one again",
+        path="liteq/worker/child.py",
+        old="self._ask(signal.SIGINT, why, 0)",
+        new="self._ask(signal.SIGTERM, why, 60_000)",
+        tests=(f"{FLEETS}::test_two_signals_at_once_are_two",),
+    ),
+    Fault(
+        name="who lost its lock lives on",
+        path="liteq/worker/judging.py",
+        old="                self._end_lost(child)\n",
+        new="",
+        tests=(f"{FLEETS}::test_a_task_that_becomes_another_program_is_ended_and_its_place_filled",),
+    ),
+    Fault(
+        name="workers go on with a file that is no longer there",
+        path="liteq/worker/tender.py",
+        old="if not self._desk.engine.intact():",
+        new="if not self._desk.engine:",
+        tests=(f"{FLEETS}::test_workers_and_supervisor_follow_a_file_that_was_replaced",),
+    ),
+    Fault(
+        name="the heart beats only when the file answers",
+        path="liteq/worker/pulse.py",
+        old="if now - self._turned_at < STUCK_MS:",
+        new="if now - self._turned_at < 200:",
+        tests=(f"{FLEETS}::test_a_lease_that_is_shorter_than_a_wait_for_the_file_kills_nobody",),
+    ),
+    Fault(
+        name="a worker with nothing to do is never spared",
+        path="liteq/worker/scaling.py",
+        old="return max(bored) if bored and len(workers) > self.fewest else None",
+        new="return max(bored) if bored and len(workers) < self.fewest else None",
+        tests=(f"{FLEETS}::test_workers_with_nothing_to_do_are_spared",),
+    ),
+    Fault(
+        name="late work of a loop counts as done",
+        path="liteq/worker/claims.py",
+        old="if self.overdue and not self.reported:",
+        new="if self.overdue and self.reported:",
+        tests=("tests/face/test_claims.py",),
+    ),
+    Fault(
+        name="a command's children are left when its shell listens",
+        path="liteq/worker/commands.py",
+        old="        return self._signal(0)",
+        new="        return False",
+        tests=(COMMANDS,),
+    ),
+    Fault(
+        name="a command outlives the grace of its worker",
+        path="liteq/worker/commands.py",
+        within="def look",
+        old="        if self._must_leave():\n            raise Leaving\n",
+        new="",
+        tests=(COMMANDS,),
     ),
     Fault(
         name="the fleet's hung are only told of",

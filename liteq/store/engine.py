@@ -23,54 +23,13 @@ from liteq.model.job import (
     NewJob,
     Report,
 )
+from liteq.store.handles import DeathWatch, Slate, Watch
 from liteq.store.keeping import Keeping
 from liteq.store.limiting import Limiting
 from liteq.store.locking import LockVerbs
 from liteq.store.scheduling import Scheduling
 
-
-class Slate(Protocol):
-    """One worker's proof of life, and the list of the jobs it has started. Both outlive its sudden death."""
-
-    @property
-    def worker_id(self) -> int: ...
-
-    def start(self, slot: int, job_id: int, attempt: int, started_at: int, deadline: int = 0) -> None:
-        """Note that the job runs now in the slot: should the process die, this job is charged with it."""
-        ...
-
-    def clear(self, slot: int) -> None:
-        """Note that nothing runs in the slot."""
-        ...
-
-    def beat(self, monotonic_ms: int, *, done: int = 0, stopping: bool = False) -> None:
-        """Note that the worker's loop turns, how many jobs it has done, and whether it is leaving."""
-        ...
-
-    def release(self, *, remove: bool) -> None:
-        """Let go of the proof, as death does; with ``remove`` nothing of it stays behind."""
-        ...
-
-    def intact(self) -> bool:
-        """Tell whether the proof still stands where others look for it; if not, claiming must stop."""
-        ...
-
-
-class Watch(Protocol):
-    """Waits for somebody's commit."""
-
-    def wait(self, timeout_ms: int) -> bool:
-        """Return true once somebody has committed since the last wait ended, or ``wake`` was called; else false.
-
-        What was committed can be seen when it returns.
-        """
-        ...
-
-    def wake(self) -> None:
-        """End the wait from another thread."""
-        ...
-
-    def close(self) -> None: ...
+__all__ = ["DeathWatch", "Engine", "Slate", "Watch"]
 
 
 class Engine(Keeping, LockVerbs, Limiting, Scheduling, Protocol):
@@ -82,6 +41,10 @@ class Engine(Keeping, LockVerbs, Limiting, Scheduling, Protocol):
 
     def busy_here(self) -> bool:
         """Tell whether the calling thread is inside the engine, where nothing may interrupt it."""
+        ...
+
+    def intact(self) -> bool:
+        """Tell whether the file is still where it was opened; if not, nothing is written any more."""
         ...
 
     def close(self) -> None:
@@ -282,8 +245,14 @@ class Engine(Keeping, LockVerbs, Limiting, Scheduling, Protocol):
         Jobs that had started are charged a crash: ready at the first, with backoff after, dead at ``max_crashes``.
         The others go back unharmed, and so do all where the death charges nobody. A verdict of ``time_out`` is applied
         instead. ``causes`` says, by worker id, how it died, where somebody saw it end. A dead worker whose supervisor
-        lives is left to it for half a second, and a living one that has a supervisor is never taken from.
+        lives is left to it for half a second, and a living one that has a supervisor is never taken from; one whose
+        supervisor is dead is killed when its lease has run out, and taken from once that is done. Commands that a dead
+        worker of this machine has left running are killed before its jobs are taken.
         """
+        ...
+
+    def watch_deaths(self) -> DeathWatch:
+        """Give a new watch on those workers that ``expire`` last found alive."""
         ...
 
     def workers(self) -> list[WorkerRecord]: ...

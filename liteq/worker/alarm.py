@@ -61,13 +61,17 @@ class Alarm:
 
     def leave_after(self, milliseconds: int) -> None:
         """Raise Leaving into whatever task runs in the main thread so much later. May be called by a signal handler."""
-        self._leave_at = self._clock.monotonic_ms() + milliseconds
+        leave_at = self._clock.monotonic_ms() + milliseconds
+        self._leave_at = leave_at if self._leave_at is None else min(self._leave_at, leave_at)
         self._set()
 
     def _set(self) -> None:
         moments = [moment for moment in (self._limit_at, self._leave_at) if moment is not None]
         # SIGALRM's default action ends the process: no timer without our handler.
         if self._installed and moments:
+            if signal.getsignal(signal.SIGALRM) != self._ring:
+                # A task took it, and left: an innocent one must not die of that.
+                signal.signal(signal.SIGALRM, self._ring)
             wait_ms = min(moments) - self._clock.monotonic_ms()
             signal.setitimer(signal.ITIMER_REAL, max(wait_ms / 1000, 0.001))
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from liteq.clock import Clock
 from liteq.errors import InvalidOption, LeaseLost, LiteqError, StorageError, WrongState
-from liteq.model.job import Claim
+from liteq.model.job import Claim, Expired
+from liteq.model.transitions import State
 from liteq.store.engine import Engine, Slate
 from liteq.worker.scribe import Scribe
 from liteq.worker.verdict import Verdict
@@ -93,6 +94,11 @@ class Desk:
             with self._lock:
                 self.counts["claimed"] -= len(claims)
                 self.counts["release"] += len(claims)
+
+    def note_poison(self, taken: Expired) -> None:
+        """Count a job that was taken from a dead worker and is not worth another attempt."""
+        with self._lock:
+            self.counts["poison"] += taken.state is State.DEAD
 
     def work_left(self) -> bool:
         """Tell whether a burst has to go on, be it for tasks of another kind: those may enqueue the caller's."""

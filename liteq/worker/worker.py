@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
@@ -38,6 +39,8 @@ from liteq.worker.verdict import Judge
 MAX_SLOTS = 1_000
 LOOK_EVERY_S = 0.1
 COROUTINES_LEAVE_S = 2.0
+COMMANDS_LEAVE_MS = 2_500
+COMMANDS_LOOK_S = 0.02
 SHORTEST_LEASE_MS = 1_000
 
 log = logging.getLogger("liteq.worker")
@@ -97,6 +100,8 @@ class Worker:
     ) -> None:
         if not 1 <= settings.threads <= MAX_SLOTS or not 1 <= settings.coroutines <= MAX_SLOTS:
             raise InvalidOption(f"threads and coroutines must be from 1 to {MAX_SLOTS}")
+        if settings.max_jobs is not None and settings.max_jobs < 1:
+            raise InvalidOption(f"max_jobs must be at least 1, not {settings.max_jobs}")
         self._engine = engine
         self._tasks = tasks
         self._clock = clock
@@ -194,7 +199,7 @@ class Worker:
         if self._leash is not None:
             self._leash.hello(slate.worker_id)
         try:
-            self._serve(bench, coroutines)
+            self._serve(bench, runner, coroutines)
         finally:
             if scheduling is not None:
                 scheduling.stop()
@@ -225,6 +230,7 @@ class Worker:
                 claim, self._engine, self._clock, max_bytes=self._max_payload, turn=desk.scribe.turn
             ),
             locks=self._locks,
+            must_leave=self._must_leave,
         )
 
     def _new_bench(self, desk: Desk, runner: Runner, watch: Watch) -> Bench:
@@ -269,29 +275,39 @@ class Worker:
             return "max_jobs"
         return "burst" if self._settings.burst and self._desk is not None and not self._desk.stopping else ""
 
-    def _serve(self, bench: Bench, coroutines: CoroutineSlots | None) -> None:
+    def _serve(self, bench: Bench, runner: Runner, coroutines: CoroutineSlots | None) -> None:
         threads = [
             threading.Thread(target=bench.serve, args=(slot,), name=f"liteq-slot-{slot}", daemon=True)
             for slot in range(1, self._settings.threads)
         ]
-        for thread in threads:
-            thread.start()
         self._alarm.install()
+        started: list[threading.Thread] = []
         try:
+            for thread in threads:
+                thread.start()
+                started.append(thread)
             bench.serve(0, self._alarm if self._alarm.possible else None)
         finally:
             self._alarm.uninstall()
             bench.end()
-            for thread in threads:
+            for thread in started:
                 while thread.is_alive() and not self._must_leave():
                     thread.join(LOOK_EVERY_S)
+            self._let_commands_end(runner)
             if coroutines is not None:
                 self._join_coroutines(coroutines)
+
+    def _let_commands_end(self, runner: Runner) -> None:
+        """Wait a little for the commands in other threads: a job that is given back must not go on."""
+        end = self._clock.monotonic_ms() + COMMANDS_LEAVE_MS
+        while runner.runs_commands() and self._clock.monotonic_ms() < end:
+            time.sleep(COMMANDS_LOOK_S)
 
     def _join_coroutines(self, coroutines: CoroutineSlots) -> None:
         if not self._settings.burst and self._desk is not None:
             # The thread slots have ended, so this worker ends; in a burst the coroutines find their own end.
             self._desk.stopping = True
+        coroutines.look_up()
         while not coroutines.join(LOOK_EVERY_S):
             if self._must_leave():
                 coroutines.leave()
@@ -348,6 +364,7 @@ class Worker:
             slots=self._settings.threads,
             lease_ms=self._settings.lease_ms,
             supervisor_pid=None if self._leash is None else self._leash.supervisor_pid,
+            hears_stop=self._alarm.possible,
         )
 
     @contextmanager
@@ -355,9 +372,11 @@ class Worker:
         if not self._alarm.possible:
             yield
             return
-        before: dict[signal.Signals, Any] = {
-            number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            # The terminal is gone, which by default would kill, and charge what runs with a crash.
+            numbers.append(signal.SIGHUP)
+        before: dict[signal.Signals, Any] = {number: signal.signal(number, self._on_signal) for number in numbers}
         try:
             yield
         finally:
@@ -368,7 +387,9 @@ class Worker:
         # Only flags, the alarm and the watch: a lock or a log call here could wait for the very thread it interrupts.
         self._wishes += 1
         grace_ms = self._settings.grace_ms if self._wishes == 1 else 0
-        self._leave_at = self._clock.monotonic_ms() + grace_ms
+        leave_at = self._clock.monotonic_ms() + grace_ms
+        # The second one may come within the handling of the first, and is not to be overruled by it.
+        self._leave_at = leave_at if self._leave_at is None else min(self._leave_at, leave_at)
         if self._desk is not None:
             self._desk.stopping = True
         if self._watch is not None:
@@ -381,7 +402,7 @@ def _result(desk: Desk) -> WorkResult:
     return WorkResult(
         completed=counts["complete"],
         retried=counts["retry"],
-        dead=counts["dead_letter"],
+        dead=counts["dead_letter"] + counts["poison"],
         snoozed=counts["snooze"],
         released=counts["release"],
         aborted=counts["abort"],

@@ -3,9 +3,11 @@
 import os
 from contextlib import AbstractContextManager
 
+from liteq.model.fleet import Death
 from liteq.store.sqlite.asking import Asking
 from liteq.store.sqlite.batching import Batching
 from liteq.store.sqlite.claiming import Claiming
+from liteq.store.sqlite.deaths import Neighbours
 from liteq.store.sqlite.enqueueing import Enqueueing
 from liteq.store.sqlite.file import BUSY_TIMEOUT_MS, JobFile
 from liteq.store.sqlite.handling import Handling
@@ -56,6 +58,8 @@ class SqliteEngine(
         self.lives: dict[int, LifeLock] = {}
         self.seen_dead: dict[int, int] = {}
         self.holder_lives: dict[int, LifeLock] = {}
+        self.condemned: dict[int, Death] = {}
+        self.neighbours = Neighbours()
         self.pruned_up_to = 0
 
     def transaction(self) -> AbstractContextManager[None]:
@@ -64,6 +68,10 @@ class SqliteEngine(
     def busy_here(self) -> bool:
         """Tell whether the calling thread is inside the engine, where nothing may interrupt it."""
         return self.file.inside.here()
+
+    def intact(self) -> bool:
+        """Tell whether the file is still where it was opened."""
+        return not self.file.moved()
 
     def close(self) -> None:
         for life in self.lives.values():
