@@ -48,6 +48,7 @@ from liteq.job import Job, JobContext
 from liteq.lock import HeldLock, Lock
 from liteq.model.batch import BatchState
 from liteq.model.priority import Priority
+from liteq.model.rate import Rate
 from liteq.model.retry import Retry
 from liteq.model.schedules import ScheduleWarning, at, cron, every, manual
 from liteq.model.stored import StoredJobs
@@ -95,6 +96,7 @@ __all__ = [
     "PayloadTooLarge",
     "Priority",
     "Progress",
+    "Rate",
     "ReadOnly",
     "Retry",
     "ScheduleNotFound",

@@ -34,7 +34,7 @@ from liteq.schedules import Schedules, StoredSchedule
 from liteq.signature import PayloadSignature
 from liteq.store.engine import Engine
 from liteq.store.sqlite.engine import SqliteEngine
-from liteq.task import Call, Options, Payload, Settings, Task, TaskDecorator
+from liteq.task import Call, DeclaredSettings, Payload, Settings, Task, TaskDecorator, read_declared
 from liteq.worker.claims import Claims
 from liteq.worker.leash import Leash
 from liteq.worker.worker import Worker, WorkResult, WorkSettings, check_lease
@@ -148,13 +148,16 @@ class Liteq(Enqueueing, Handling, Batching, Locking):
     @overload
     def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
     @overload
-    def task(self, /, *, name: str | None = None, **settings: Unpack[Settings]) -> TaskDecorator: ...
-    def task(self, function: Any = None, /, *, name: str | None = None, **settings: Unpack[Settings]) -> Any:
-        """Declare a function or coroutine function as a task; the options are the defaults of its jobs."""
-        options = Options().with_settings(settings)
+    def task(self, /, *, name: str | None = None, **settings: Unpack[DeclaredSettings]) -> TaskDecorator: ...
+    def task(self, function: Any = None, /, *, name: str | None = None, **settings: Unpack[DeclaredSettings]) -> Any:
+        """Declare a function or coroutine function as a task; the options are the defaults of its jobs.
+
+        ``max_running`` and ``rate`` limit all of its jobs together, over all workers.
+        """
+        options, limit = read_declared(settings)
 
         def declare(wanted: Callable[..., Any]) -> Task[..., Any]:
-            definition = self.tasks.add_function(wanted, name, options)
+            definition = self.tasks.add_function(wanted, name, options, limit)
             return Task(wanted, definition, self._send, self._send_many, self.max_payload, options)
 
         return declare if function is None else declare(function)
@@ -162,13 +165,13 @@ class Liteq(Enqueueing, Handling, Batching, Locking):
     @overload
     def job(self, payload: C, /) -> C: ...
     @overload
-    def job(self, /, *, name: str | None = None, **settings: Unpack[Settings]) -> Callable[[C], C]: ...
-    def job(self, payload: Any = None, /, *, name: str | None = None, **settings: Unpack[Settings]) -> Any:
+    def job(self, /, *, name: str | None = None, **settings: Unpack[DeclaredSettings]) -> Callable[[C], C]: ...
+    def job(self, payload: Any = None, /, *, name: str | None = None, **settings: Unpack[DeclaredSettings]) -> Any:
         """Declare a job class: a ``Payload`` whose fields are the arguments and whose ``handle`` does the work."""
-        options = Options().with_settings(settings)
+        options, limit = read_declared(settings)
 
         def declare(wanted: C) -> C:
-            self.tasks.add_class(wanted, name, options)
+            self.tasks.add_class(wanted, name, options, limit)
             return wanted
 
         return declare if payload is None else declare(payload)
@@ -330,20 +333,18 @@ class Liteq(Enqueueing, Handling, Batching, Locking):
         scheduler: bool = True,
     ) -> WorkResult:
         """Run jobs in this thread until stopped, or with ``burst`` until nothing is left. Gives what was done."""
-        settings = WorkSettings(
-            queues=check_names(queues, what="queue"),
-            threads=threads,
-            coroutines=coroutines,
-            burst=burst,
-            max_jobs=max_jobs,
-            retention_ms=self.retention_ms,
-            scheduler=scheduler,
-            lease_ms=self.lease_ms,
+        settings = self._settings(
+            queues, threads=threads, coroutines=coroutines, burst=burst, max_jobs=max_jobs, scheduler=scheduler
         )
         return self.new_worker(settings).run()
 
+    def _settings(self, queues: Sequence[str] | None, **how: Any) -> WorkSettings:
+        names = check_names(queues, what="queue")
+        return WorkSettings(queues=names, retention_ms=self.retention_ms, lease_ms=self.lease_ms, **how)
+
     def new_worker(self, settings: WorkSettings, leash: Leash | None = None) -> Worker:
-        """Give a worker that is not running yet; what the program has declared as schedules is stored first."""
+        """Give a worker that is not running yet; what the program declares, limits and schedules, is stored."""
+        self.engine.declare_limits(self.tasks.declared_limits())
         if settings.scheduler:
             self.schedules.store_declared()
         return Worker(
@@ -367,15 +368,7 @@ class Liteq(Enqueueing, Handling, Batching, Locking):
         scheduler: bool = True,
     ) -> Generator[Worker]:
         """Run jobs beside the block, in threads of this process; at its end running jobs are finished."""
-        settings = WorkSettings(
-            queues=check_names(queues, what="queue"),
-            threads=threads,
-            coroutines=coroutines,
-            retention_ms=self.retention_ms,
-            scheduler=scheduler,
-            lease_ms=self.lease_ms,
-        )
-        worker = self.new_worker(settings)
+        worker = self.new_worker(self._settings(queues, threads=threads, coroutines=coroutines, scheduler=scheduler))
         worker.start()
         try:
             yield worker
@@ -392,15 +385,11 @@ class Liteq(Enqueueing, Handling, Batching, Locking):
         wait: bool = True,
     ) -> Claims:
         """Iterate over claims, consumer style; each is reported by its own methods. ``wait=False`` ends when empty."""
-        names = check_names(tasks, what="task")
+        self.engine.declare_limits(self.tasks.declared_limits())
+        named, places = check_names(tasks, what="task"), check_names(queues, what="queue")
+        names = tuple(definition.name for definition in self.tasks) if named is None else named
         return Claims(
-            self.engine,
-            self.clock,
-            queues=check_names(queues, what="queue"),
-            tasks=tuple(definition.name for definition in self.tasks) if names is None else names,
-            limit=limit,
-            wait=wait,
-            lease_ms=self.lease_ms,
+            self.engine, self.clock, queues=places, tasks=names, limit=limit, wait=wait, lease_ms=self.lease_ms
         )
 
 

@@ -1,4 +1,4 @@
-"""What applications and people do by hand: to jobs by id or by filter, and to whole queues."""
+"""What applications and people do by hand: to jobs by id or by filter, to whole queues, and to limits."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -10,8 +10,10 @@ from liteq.errors import InvalidOption, JobNotFound, WrongState
 from liteq.job import Job
 from liteq.model.instants import instant_ms, to_ms
 from liteq.model.job import Change, JobRecord
+from liteq.model.limits import NO_LIMIT, Limited, LimitRecord, limit_of
 from liteq.model.names import check_name
 from liteq.model.priority import check_priority
+from liteq.model.rate import Rate
 from liteq.registry import Registry
 from liteq.selection import job_filter, matching_ids
 from liteq.store.engine import Engine
@@ -122,3 +124,36 @@ class Handling(ABC):
     def resume_queue(self, queue: str) -> bool:
         """Let the queue's jobs start again; false when it was not paused."""
         return self.engine.resume_queue(check_name(queue, what="queue"))
+
+    # Limits
+
+    def limit_queue(self, queue: str, *, max_running: int | None = None, rate: Rate | str | None = None) -> LimitRecord:
+        """Let at most so many jobs of the queue run at once, and start in a time; None leaves a side as it is.
+
+        Holds for all workers at once. What runs goes on. Gives what holds now.
+        """
+        return self._limit("queue", check_name(queue, what="queue"), max_running, rate)
+
+    def unlimit_queue(self, queue: str) -> bool:
+        """Take back the limits of the queue; false when it had none."""
+        return self.engine.remove_limit("queue", check_name(queue, what="queue"))
+
+    def limit_task(self, task: str, *, max_running: int | None = None, rate: Rate | str | None = None) -> LimitRecord:
+        """Limit a task as an operator: goes before what is declared beside it, until ``unlimit_task``."""
+        return self._limit("task", check_name(task, what="task"), max_running, rate)
+
+    def unlimit_task(self, task: str) -> bool:
+        """Take back what an operator has set for the task; false when nothing was. What is declared holds again."""
+        return self.engine.remove_limit("task", check_name(task, what="task"))
+
+    def limits(self) -> list[LimitRecord]:
+        """Give the limits of queues and tasks, and how many of their jobs run."""
+        return self.engine.limits()
+
+    def _limit(self, of: Limited, name: str, max_running: int | None, rate: Rate | str | None) -> LimitRecord:
+        limit = limit_of(max_running, rate)
+        if limit == NO_LIMIT:
+            raise InvalidOption(f"give max_running or rate; unlimit_{of} takes limits back")
+        with self.engine.transaction():
+            self.engine.put_limit(of, name, limit)
+            return next(one for one in self.engine.limits() if (one.of, one.name) == (of, name))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from liteq.errors import InvalidName, InvalidOption, UnknownTask
+from liteq.model.limits import NO_LIMIT, Limit
 from liteq.signature import FunctionSignature, PayloadSignature, task_name
 from liteq.task import Definition, Kind, Options, Payload
 
@@ -42,16 +43,19 @@ class Registry:
             raise UnknownTask(f"{payload.__qualname__} was not declared with @app.job here")
         return found
 
-    def add_function(self, function: Callable[..., Any], name: str | None, options: Options) -> Definition:
+    def add_function(
+        self, function: Callable[..., Any], name: str | None, options: Options, limit: Limit = NO_LIMIT
+    ) -> Definition:
         """Declare a function or coroutine function."""
         if not callable(function) or isinstance(function, type):
             raise InvalidOption("@app.task is for functions; a job class is declared with @app.job")
         chosen = task_name(function, name)
         kind: Kind = "coroutine" if inspect.iscoroutinefunction(function) else "function"
         signature = FunctionSignature(function, chosen)
-        return self._add(function, Definition(name=chosen, kind=kind, signature=signature, options=options))
+        definition = Definition(name=chosen, kind=kind, signature=signature, options=options, limit=limit)
+        return self._add(function, definition)
 
-    def add_class(self, payload: Any, name: str | None, options: Options) -> Definition:
+    def add_class(self, payload: Any, name: str | None, options: Options, limit: Limit = NO_LIMIT) -> Definition:
         """Declare a job class."""
         if not (isinstance(payload, type) and issubclass(payload, Payload)):
             raise InvalidOption("@app.job is for classes derived from liteq.Payload")
@@ -61,9 +65,13 @@ class Registry:
         chosen = task_name(payload, name)
         kind: Kind = "coroutine" if inspect.iscoroutinefunction(handle) else "function"
         signature = PayloadSignature(payload, chosen)
-        definition = self._add(payload, Definition(name=chosen, kind=kind, signature=signature, options=options))
-        self._by_class[payload] = definition
+        definition = Definition(name=chosen, kind=kind, signature=signature, options=options, limit=limit)
+        self._by_class[payload] = self._add(payload, definition)
         return definition
+
+    def declared_limits(self) -> dict[str, Limit]:
+        """Give the limits that are declared beside the tasks, by name; tasks without one are there too."""
+        return {definition.name: definition.limit for definition in self}
 
     def add(self, definition: Definition) -> Definition:
         """Take in a task that liteq itself declares."""

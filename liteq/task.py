@@ -26,9 +26,11 @@ from liteq.job import Job, JobContext
 from liteq.model.instants import instant_ms, to_ms
 from liteq.model.job import POLICY_CODES, SCOPE_CODES, NewJob, OnConflict, OnParentFailure, Scope, Unique
 from liteq.model.keeping import MAX_METADATA
+from liteq.model.limits import KEY_MAX_RUNNING_LIMIT, NO_LIMIT, Limit, check_max_running, limit_of
 from liteq.model.names import UNIQUE_KEY_MAX_BYTES, check_name
 from liteq.model.payload import crc, encode
 from liteq.model.priority import check_priority
+from liteq.model.rate import Rate, check_rate
 from liteq.model.retry import DEFAULT_MAX_CRASHES, MAX_FAILURES_LIMIT, Backoff, Retry
 from liteq.model.stored import StoredJobs
 from liteq.model.template import Template
@@ -56,10 +58,20 @@ class Settings(TypedDict, total=False):
     retry: Retry
     timeout: timedelta | float | None
     max_crashes: int
+    concurrency_key: str | None
+    max_running_per_key: int
+    rate_per_key: Rate | str | None
     after: "Job[Any] | int | Sequence[Job[Any] | int]"
     on_parent_failure: OnParentFailure
     on_dead: "Call[Any] | None"
     batch: int | None
+
+
+class DeclaredSettings(Settings, total=False):
+    """What may be said beside a task: the options of its jobs, and how many may run at once and start in a time."""
+
+    max_running: int | None
+    rate: Rate | str | None
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +92,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     max_crashes: int = DEFAULT_MAX_CRASHES
     parents: tuple[int, ...] = ()
     on_parent_failure: OnParentFailure = "cancel"
+    concurrency_key: str | None = None
+    key_max_running: int = 1
+    key_rate: Rate | None = None
     on_dead: "Call[Any] | None" = None
     batch_id: int | None = None
 
@@ -101,6 +116,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         if settings.get("delay") is not None and settings.get("run_at") is not None:
             raise InvalidOption("give either delay or run_at, not both")
         return msgspec.structs.replace(self, **changes)
+
+
+def read_declared(settings: DeclaredSettings) -> tuple[Options, Limit]:
+    """Give the options of a task's jobs, and its limit. InvalidName, InvalidOption, TypeError say what is wrong."""
+    plain: Any = {name: value for name, value in settings.items() if name not in {"max_running", "rate"}}
+    return Options().with_settings(plain), limit_of(settings.get("max_running"), settings.get("rate"))
 
 
 def _read_tags(value: Any) -> dict[str, Any]:
@@ -146,6 +167,12 @@ def _read_max_crashes(value: Any) -> dict[str, Any]:
     if not 1 <= value <= MAX_FAILURES_LIMIT:
         raise InvalidOption(f"max_crashes must be from 1 to {MAX_FAILURES_LIMIT}, not {value}")
     return {"max_crashes": value}
+
+
+def _read_concurrency_key(value: Any) -> dict[str, Any]:
+    if value is None:
+        return {"concurrency_key": None}
+    return {"concurrency_key": check_name(value, what="concurrency_key", max_bytes=UNIQUE_KEY_MAX_BYTES)}
 
 
 def _read_after(value: Any) -> dict[str, Any]:
@@ -194,6 +221,11 @@ _READERS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "retry": _read_retry,
     "timeout": lambda value: {"timeout_ms": None if value is None else to_ms(value, what="timeout", allow_zero=False)},
     "max_crashes": _read_max_crashes,
+    "concurrency_key": _read_concurrency_key,
+    "max_running_per_key": lambda value: {
+        "key_max_running": check_max_running(value, what="max_running_per_key", most=KEY_MAX_RUNNING_LIMIT)
+    },
+    "rate_per_key": lambda value: {"key_rate": None if value is None else check_rate(value, what="rate_per_key")},
     "after": _read_after,
     "on_parent_failure": _read_on_parent_failure,
     "on_dead": _read_on_dead,
@@ -208,6 +240,8 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind
     signature: Signature
     options: Options
+    limit: Limit = NO_LIMIT
+    """How many of its jobs may run at once, and start in a time, unless an operator says otherwise."""
 
 
 class Call(msgspec.Struct, Generic[R], frozen=True):
@@ -242,6 +276,9 @@ class Call(msgspec.Struct, Generic[R], frozen=True):
             metadata=options.metadata,
             parents=options.parents,
             on_parent_failure=options.on_parent_failure,
+            concurrency_key=options.concurrency_key,
+            key_max_running=options.key_max_running,
+            key_rate=None if options.key_rate is None else str(options.key_rate),
             batch_id=options.batch_id,
             on_dead=_template_of(options.on_dead, default_retry),
         )

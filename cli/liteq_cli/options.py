@@ -40,6 +40,15 @@ After = Annotated[
     list[int] | None, typer.Option(help="Not before this job has completed; may be repeated.", min=1, metavar="ID")
 ]
 UniqueKey = Annotated[str | None, typer.Option(help="If a live job holds this key, give its id instead.")]
+ConcurrencyKey = Annotated[
+    str | None, typer.Option("--key", help="Jobs with the same key take turns.", metavar="KEY", show_default=False)
+]
+MaxRunningPerKey = Annotated[
+    int | None, typer.Option(help="So many jobs of the key may run at once; 1 without it.", metavar="N")
+]
+RatePerKey = Annotated[
+    str | None, typer.Option(help="So many jobs of the key may start in a time: 10/minute, 5/s.", metavar="RATE")
+]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="May be repeated.")]
 Meta = Annotated[
     list[str] | None,
@@ -80,6 +89,9 @@ def settings_of(
     meta: Sequence[str] | None = None,
     time_limit: str | None = None,
     after: Sequence[int] | None = None,
+    concurrency_key: str | None = None,
+    max_running_per_key: int | None = None,
+    rate_per_key: str | None = None,
 ) -> dict[str, Any]:
     """Give the settings of a job that the options mean, only those that were given."""
     if delay is not None and at is not None:
@@ -90,6 +102,9 @@ def settings_of(
         "delay": None if delay is None else parse_duration(delay),
         "run_at": None if at is None else instant_of(at),
         "unique_key": unique_key,
+        "concurrency_key": concurrency_key,
+        "max_running_per_key": max_running_per_key,
+        "rate_per_key": rate_per_key,
         "tags": list(tags) if tags else None,
         "metadata": named_values(meta) if meta else None,
         "after": list(after) if after else None,

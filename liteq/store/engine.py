@@ -10,17 +10,6 @@ from pathlib import Path
 from typing import Protocol
 
 from liteq.model.batch import BatchRecord, NewBatch
-from liteq.model.firing import (
-    Advance,
-    Buffered,
-    ScheduleRecord,
-    ScheduleRow,
-    ScheduleTotals,
-    Tick,
-    TickCount,
-    TickOutcome,
-    TickRecord,
-)
 from liteq.model.fleet import Death, FileFacts, LaneCount, MetricRow, QueueRecord, WorkerCard, WorkerRecord
 from liteq.model.job import (
     Attempt,
@@ -34,15 +23,16 @@ from liteq.model.job import (
     NewJob,
     Report,
 )
-from liteq.model.transitions import State
 from liteq.store.handles import DeathWatch, Slate, Watch
 from liteq.store.keeping import Keeping
+from liteq.store.limiting import Limiting
 from liteq.store.locking import LockVerbs
+from liteq.store.scheduling import Scheduling
 
 __all__ = ["DeathWatch", "Engine", "Slate", "Watch"]
 
 
-class Engine(Keeping, LockVerbs, Protocol):
+class Engine(Keeping, LockVerbs, Limiting, Scheduling, Protocol):
     """What keeps jobs. Every verb is its own commit, unless ``transaction`` is open in the calling thread."""
 
     def transaction(self) -> AbstractContextManager[None]:
@@ -67,8 +57,9 @@ class Engine(Keeping, LockVerbs, Protocol):
         """Store the jobs, ready or scheduled by their ``run_at``, all or none, answers in the given order.
 
         Those with parents wait until the last has completed; one whose parent is dead or cancelled already is cancelled
-        at once unless it said ``run``. Raises UniqueKeyTaken where a key is held and the job said ``raise``, and
-        DependencyError where a parent does not exist or does not stand before its child.
+        at once unless it said ``run``. Those whose concurrency key is in use are blocked until their turn comes.
+        Raises UniqueKeyTaken where a key is held and the job said ``raise``, and DependencyError where a parent does
+        not exist or does not stand before its child.
         """
         ...
 
@@ -86,7 +77,8 @@ class Engine(Keeping, LockVerbs, Protocol):
     ) -> list[Claim]:
         """Take at most ``limit`` ready jobs for the worker: priority, then ``run_at``, then id. None means all queues.
 
-        Due scheduled jobs are promoted first. Takes no write lock when there is nothing to take.
+        Due scheduled jobs are promoted first. No more of a queue or task than its limit lets run at once or start now;
+        the jobs of a key take turns by themselves. Takes no write lock when there is nothing to take.
         """
         ...
 
@@ -110,8 +102,11 @@ class Engine(Keeping, LockVerbs, Protocol):
         """running -> scheduled, no failure. LeaseLost when late."""
         ...
 
-    def release(self, claims: Sequence[Claim], *, reason: str, now: int) -> list[Claim]:
-        """running -> ready, unharmed, for each; give back those that were lost."""
+    def release(self, claims: Sequence[Claim], *, reason: str, now: int, unstarted: bool = False) -> list[Claim]:
+        """running -> ready, or blocked behind its key, unharmed, for each; give back those that were lost.
+
+        ``unstarted``: none of them had begun, so their rates get the tokens back.
+        """
         ...
 
     def abort(self, claim: Claim, *, report: Report, now: int) -> None:
@@ -179,93 +174,6 @@ class Engine(Keeping, LockVerbs, Protocol):
         """Give (parent, child) for each time that a member waits or waited for another job."""
         ...
 
-    # ---- schedules
-
-    def put_schedules(self, rows: Sequence[ScheduleRow], *, now: int) -> list[bool]:
-        """Store each that is new, or still has the revision it is to replace; tell for each whether it was so."""
-        ...
-
-    def declare_schedule(self, record: ScheduleRecord, *, declared: bool) -> bool:
-        """Note whether a program declares it, without any other change; false when it has changed meanwhile."""
-        ...
-
-    def advance_schedules(self, steps: Sequence[Advance], *, now: int) -> set[int]:
-        """Take each step whose schedule still stands where it is expected, unpaused; give their schedules' ids.
-
-        Whoever is given an id owns the ticks that were stepped over: nobody else is given it for them.
-        """
-        ...
-
-    def live_jobs_of(self, schedule_ids: Sequence[int]) -> dict[int, list[int]]:
-        """Give the ids of the live jobs of each of the schedules that has any."""
-        ...
-
-    def record_ticks(self, ticks: Sequence[Tick], *, now: int) -> None:
-        """Leave the traces of ticks, and count them."""
-        ...
-
-    def settle_tick(self, tick: Buffered, outcome: TickOutcome, *, job_id: int | None, now: int) -> bool:
-        """Give a buffered tick its outcome, and count it as that; false when somebody else has."""
-        ...
-
-    def pause_schedule(self, schedule_id: int, *, reason: str | None, now: int) -> bool:
-        """Let the schedule be due no more until it is resumed; false when it was paused already."""
-        ...
-
-    def resume_schedule(self, schedule_id: int, *, revision: int) -> bool:
-        """Let the schedule be due again where it stands; false when it was not paused or has changed."""
-        ...
-
-    def remove_schedule(self, schedule_id: int, *, now: int) -> bool:
-        """Remove a schedule and its counts. Its jobs stay; ticks that were buffered are dropped, with a trace."""
-        ...
-
-    def due_schedules(self, *, now: int, limit: int) -> list[ScheduleRecord]:
-        """Give the schedules with a tick not later than ``now``, those that wait longest first."""
-        ...
-
-    def misplaced_schedules(self, *, latest: int, tzdata: str) -> list[ScheduleRecord]:
-        """Give those whose next tick was computed after ``latest``, or by other time zones than ``tzdata``'s."""
-        ...
-
-    def next_tick(self) -> int | None:
-        """Give the earliest tick to come of a schedule that is not paused."""
-        ...
-
-    def schedules_by_id(self, schedule_ids: Sequence[int]) -> list[ScheduleRecord]: ...
-
-    def get_schedule(self, name: str) -> ScheduleRecord | None: ...
-
-    def list_schedules(self, *, limit: int, after: str = "") -> list[ScheduleRecord]:
-        """Give the schedules by name, at most ``limit``, only names behind ``after``."""
-        ...
-
-    def ticks(self, schedule_id: int, *, limit: int) -> list[TickRecord]:
-        """Give the traces of the latest ticks first."""
-        ...
-
-    def ticks_with_job(self, schedule_id: int, ticks: Sequence[int]) -> set[int]:
-        """Give those of the ticks that have a job as far as traces are kept, or wait for one."""
-        ...
-
-    def buffered_ticks(self) -> list[Buffered]:
-        """Give, of each schedule that has any, the oldest tick that waits for an earlier job to end."""
-        ...
-
-    def freed_ticks(self, *, limit: int) -> list[Buffered]:
-        """Give at most ``limit`` of those whose schedule has no live job any more, and is not paused."""
-        ...
-
-    def tick_counts(self, schedule_id: int | None = None) -> list[TickCount]:
-        """Give how many ticks had which outcome, of one schedule or of each."""
-        ...
-
-    def schedule_totals(self, *, now: int, overdue_since: int) -> ScheduleTotals: ...
-
-    def states_of_ticks(self, *, newest: int) -> dict[State, int]:
-        """Count the jobs of the ``newest`` traces by their state."""
-        ...
-
     # ---- questions
 
     def get_job(self, job_id: int) -> JobRecord | None: ...
@@ -300,14 +208,20 @@ class Engine(Keeping, LockVerbs, Protocol):
 
     def metrics(self, *, since_minute: int) -> list[MetricRow]: ...
 
-    def next_due(self) -> int | None:
-        """Give the earliest ``run_at`` of a scheduled job, None when there is none."""
+    def next_due(self, *, now: int) -> int | None:
+        """Give the earliest instant at which time alone makes a job claimable, None when there is none.
+
+        That is the ``run_at`` of a scheduled job, or the next token of a rate that is spent.
+        """
         ...
 
-    def work_left(self, *, worker_id: int, queues: Sequence[str] | None, tasks: Sequence[str], until: int) -> bool:
+    def work_left(
+        self, *, worker_id: int, queues: Sequence[str] | None, tasks: Sequence[str], until: int, now: int
+    ) -> bool:
         """Tell whether the worker has anything to run or report, or to try again before ``until``.
 
-        Jobs that were delayed and never begun do not count.
+        Jobs that were delayed and never begun do not count. Those that a limit or a key holds up do, while that is a
+        running job or the wait for a token that comes before ``until``; in a paused queue they do not.
         """
         ...
 

@@ -207,7 +207,7 @@ class Bench:
     def _give_back(self, reason: str) -> None:
         back = drain(self._claimed)
         try:
-            self._desk.release(back, reason)
+            self._desk.release(back, reason, unstarted=True)
         except BaseException:
             self._claimed.extend(back)
             raise

@@ -229,7 +229,7 @@ class Claims:
             now=now,
         )
         if not self._waiting and self._wait:
-            due = self._engine.next_due()
+            due = self._engine.next_due(now=now)
             idle = LONGEST_IDLE_MS if due is None else max(1, min(LONGEST_IDLE_MS, due - now))
             self._watch.wait(idle)
 

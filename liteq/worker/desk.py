@@ -87,10 +87,10 @@ class Desk:
                 log.exception("the report of job %d was refused", verdict.claim.job_id)
                 self._report_and_claim([verdict.refused(error)], (), 0)
 
-    def release(self, claims: Sequence[Claim], reason: str) -> None:
-        """Give claims back that were not started."""
+    def release(self, claims: Sequence[Claim], reason: str, *, unstarted: bool) -> None:
+        """Give claims back; ``unstarted`` ones have cost their rates nothing."""
         if claims:
-            self.engine.release(claims, reason=reason, now=self.clock.now_ms())
+            self.engine.release(claims, reason=reason, now=self.clock.now_ms(), unstarted=unstarted)
             with self._lock:
                 self.counts["claimed"] -= len(claims)
                 self.counts["release"] += len(claims)
@@ -104,17 +104,20 @@ class Desk:
         """Tell whether a burst has to go on, be it for tasks of another kind: those may enqueue the caller's."""
         if self.stopping or self.spent():
             return False
+        now = self.clock.now_ms()
         return self.engine.work_left(
             worker_id=self.slate.worker_id,
             queues=self._queues,
             tasks=self._all_tasks,
-            until=self.clock.now_ms() + RETRIES_WAITED_FOR_MS,
+            until=now + RETRIES_WAITED_FOR_MS,
+            now=now,
         )
 
     def idle_ms(self, longest: int) -> int:
         """Give how long nothing can become due, at most ``longest``."""
-        due = self.engine.next_due()
-        return longest if due is None else max(0, min(longest, due - self.clock.now_ms()))
+        now = self.clock.now_ms()
+        due = self.engine.next_due(now=now)
+        return longest if due is None else max(0, min(longest, due - now))
 
     def done(self) -> int:
         """Give how many attempts have ended here, in whatever way."""

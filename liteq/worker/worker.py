@@ -339,7 +339,7 @@ class Worker:
         desk.scribe.write(runs)
         for run in runs:
             run.finish()
-        desk.release([run.claim for run in runs], "the worker left before it had ended")
+        desk.release([run.claim for run in runs], "the worker left before it had ended", unstarted=False)
 
     def _coroutines(self, desk: Desk, runner: Runner) -> CoroutineSlots | None:
         names = self._names("coroutine")

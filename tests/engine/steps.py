@@ -24,6 +24,10 @@ def new_job(
     max_crashes: int = 3,
     unique: Unique | None = None,
     tags: tuple[str, ...] = (),
+    key: str | None = None,
+    key_max: int = 1,
+    key_rate: str | None = None,
+    parents: tuple[int, ...] = (),
     metadata: bytes | None = None,
 ) -> NewJob:
     return NewJob(
@@ -37,6 +41,10 @@ def new_job(
         max_crashes=max_crashes,
         unique=unique,
         tags=tags,
+        concurrency_key=key,
+        key_max_running=key_max,
+        key_rate=key_rate,
+        parents=parents,
         metadata=metadata,
     )
 

@@ -17,7 +17,8 @@ from msgspec.structs import replace
 from liteq.errors import BatchNotFound, LeaseLost, WrongState
 from liteq.model.batch import NewBatch
 from liteq.model.job import Claim, NewJob, OnParentFailure
-from liteq.model.transitions import FINISHED, State
+from liteq.model.limits import Limit
+from liteq.model.transitions import AT_REST, FINISHED, State
 from liteq.store.engine import Engine, Slate
 from tests.engine.conftest import OpenFresh
 from tests.engine.steps import (
@@ -46,6 +47,9 @@ KEEPS = ("note", "save_checkpoint", "finish_step")
 REPORTS = ("complete", "retry", "dead_letter", "snooze", "release", "abort")
 PICKS = st.integers(0, 60)
 PRIORITIES = st.integers(-1, 1)
+KEYS = {"alone": 1, "pair": 2}
+"""Concurrency keys, and how many of their jobs may run at once."""
+A_KEY = st.sampled_from((None, *KEYS))
 
 
 @dataclass
@@ -60,6 +64,7 @@ class Model:
     crashes: int = 0
     owner: int | None = None
     asked: bool = False
+    key: str | None = None
     finished_at: int | None = None
     started: bool = False
     outcomes: list[int] = field(default_factory=list)
@@ -76,11 +81,28 @@ class Model:
         fence = (claim.attempt, claim.worker_id)
         return self.state is State.RUNNING and fence == (self.attempt, self.owner)
 
+    @property
+    def place(self) -> tuple[int, int]:
+        return (-self.priority, self.run_at)
+
+    def make_ready(self) -> None:
+        """Be ready or, with a key, get in line."""
+        self.state = State.READY if self.key is None else State.BLOCKED
+
+    def wait_or_get_in_line(self, now: int) -> None:
+        """Be scheduled as long as it is not due."""
+        if self.run_at > now:
+            self.state = State.SCHEDULED
+        else:
+            self.make_ready()
+
     def rest(self, state: State, now: int) -> None:
         """Leave the worker; a cancel that was asked is carried out where the job would come back."""
         if self.asked and state not in FINISHED:
             state = State.CANCELLED
         self.state, self.owner, self.started = state, None, False
+        if state is State.READY:
+            self.make_ready()
         self.finished_at = now if state in FINISHED else None
         if state is not State.CANCELLED:
             self.asked = self.asked and state not in FINISHED
@@ -110,12 +132,15 @@ class LifeOfJobs(RuleBasedStateMachine):
         self.jobs = 0
         self.batch = 0
         self.counts = {"jobs": 0, "completed": 0, "dead": 0, "cancelled": 0}
+        self.most: int | None = None
 
     @initialize()
     def hire_and_fill(self) -> None:
         self.workers = [register(self.engine) for _ in range(2)]
         for _ in range(3):
             self._enqueue(0, 0)
+        for key in (*KEYS, *KEYS):
+            self._enqueue(0, 0, key=key)
         self.batch, answers = self.engine.enqueue_batch(NewBatch(name="batch"), [_job(self.now, 0)], now=self.now)
         self._note(answers[0].job_id, Model(State.READY, self.now, 0, in_batch=True))
         self._claim(0, 2, True)
@@ -171,15 +196,20 @@ class LifeOfJobs(RuleBasedStateMachine):
         getattr(self, verb)(job_id, **({"delay": delay} if verb == "reschedule" else {}))
 
     @rule(
-        delay=DELAYS, priority=PRIORITIES, parents=st.lists(PICKS, max_size=2), anyway=st.booleans(), join=st.booleans()
+        delay=DELAYS,
+        priority=PRIORITIES,
+        parents=st.lists(PICKS, max_size=2),
+        anyway=st.booleans(),
+        join=st.booleans(),
+        key=A_KEY,
     )
-    def enqueue(self, delay: int, priority: int, parents: list[int], anyway: bool, join: bool) -> None:
+    def enqueue(self, delay: int, priority: int, parents: list[int], anyway: bool, join: bool, key: str | None) -> None:
         kept = sorted(self.model)
         chosen = tuple(dict.fromkeys(kept[-1 - pick % len(kept)] for pick in parents)) if kept else ()
         if join and self.finished():
             self._try_to_join_in_vain()
         else:
-            self._enqueue(delay, priority, chosen, anyway, join)
+            self._enqueue(delay, priority, chosen, anyway, join, key)
 
     def _try_to_join_in_vain(self) -> None:
         try:
@@ -190,21 +220,30 @@ class LifeOfJobs(RuleBasedStateMachine):
         raise AssertionError("a job joined a batch that had finished")
 
     def _enqueue(
-        self, delay: int, priority: int, parents: tuple[int, ...] = (), anyway: bool = False, join: bool = False
+        self,
+        delay: int,
+        priority: int,
+        parents: tuple[int, ...] = (),
+        anyway: bool = False,
+        join: bool = False,
+        key: str | None = None,
     ) -> None:
         run_at = self.now + delay
         policy: OnParentFailure = "run" if anyway else "cancel"
         family = {"parents": parents, "on_parent_failure": policy, "batch_id": self.batch if join else None}
-        job_id = enqueue_one(self.engine, replace(_job(run_at, priority), **family), now=self.now)
+        turns = {"concurrency_key": key, "key_max_running": KEYS.get(key or "", 1)}
+        job_id = enqueue_one(self.engine, replace(_job(run_at, priority), **family, **turns), now=self.now)
         job = Model(
-            State.SCHEDULED if delay else State.READY,
+            State.SCHEDULED,
             run_at,
             priority,
             parents=parents,
             waits_for={parent for parent in parents if self.model[parent].state not in FINISHED},
             runs_anyway=anyway,
             in_batch=join,
+            key=key,
         )
+        job.wait_or_get_in_line(self.now)
         self._note(job_id, job)
         if job.waits_for:
             job.state = State.WAITING
@@ -236,7 +275,26 @@ class LifeOfJobs(RuleBasedStateMachine):
             if failed and not child.runs_anyway:
                 self._rest(child_id, State.CANCELLED)
             elif not child.waits_for:
-                child.state = State.SCHEDULED if child.run_at > self.now else State.READY
+                child.wait_or_get_in_line(self.now)
+
+    @rule(most=st.sampled_from((None, 1, 2, 3)))
+    def limit(self, most: int | None) -> None:
+        """Let an operator set or lift a limit of the task, while jobs of it run."""
+        self.most = most
+        if most is None:
+            self.engine.remove_limit("task", "task")
+        else:
+            self.engine.put_limit("task", "task", Limit(max_running=most))
+
+    def _settle(self) -> None:
+        """Let in, key by key, the best of those who are not running: what every verb must leave behind."""
+        for key, most in KEYS.items():
+            mine = {n: job for n, job in self.model.items() if job.key == key}
+            line = [n for n, job in mine.items() if job.state in {State.READY, State.BLOCKED}]
+            line.sort(key=lambda n: (*self.model[n].place, n))
+            free = most - sum(job.state is State.RUNNING for job in mine.values())
+            for place, n in enumerate(line):
+                mine[n].state = State.READY if place < free else State.BLOCKED
 
     @rule(step=st.integers(1, 15))
     def pass_time(self, step: int) -> None:
@@ -250,12 +308,15 @@ class LifeOfJobs(RuleBasedStateMachine):
         slate = self.workers[worker]
         for job in self.model.values():
             if job.state is State.SCHEDULED and job.run_at <= self.now:
-                job.state = State.READY
-        ready = sorted((-job.priority, job.run_at, n) for n, job in self.model.items() if job.state is State.READY)
+                job.make_ready()
+        self._settle()
+        ready = sorted((*job.place, n) for n, job in self.model.items() if job.state is State.READY)
+        running = sum(job.state is State.RUNNING for job in self.model.values())
+        allowed = limit if self.most is None else min(limit, max(0, self.most - running))
 
         taken = claim_some(self.engine, worker_id=slate.worker_id, limit=limit, now=self.now)
 
-        assert [claim.job_id for claim in taken] == [n for _, _, n in ready[:limit]]
+        assert [claim.job_id for claim in taken] == [n for _, _, n in ready[:allowed]]
         for claim in taken:
             job = self.model[claim.job_id]
             job.attempt += 1
@@ -382,12 +443,12 @@ class LifeOfJobs(RuleBasedStateMachine):
     def reschedule(self, job_id: int, delay: int) -> None:
         job = self.model.get(job_id)
         moved = move(self.engine, job_id, run_at=self.now + delay, now=self.now)
-        happens = job is not None and job.state in {State.READY, State.SCHEDULED, State.WAITING}
+        happens = job is not None and job.state in AT_REST
         assert moved == ([job_id] if happens else [])
         if happens and job is not None:
             job.run_at = self.now + delay
             if job.state is not State.WAITING:
-                job.state = State.SCHEDULED if delay else State.READY
+                job.wait_or_get_in_line(self.now)
 
     @rule(worker=st.integers(0, 1))
     def kill(self, worker: int) -> None:
@@ -404,7 +465,10 @@ class LifeOfJobs(RuleBasedStateMachine):
         assert {one.job_id for one in expired} == expected
         for one in expired:
             self._expect_expired(one.job_id)
-            assert (one.state, one.attempt) == (self.model[one.job_id].state, self.model[one.job_id].attempt)
+            job = self.model[one.job_id]
+            # Told of one with a key: it was made ready, and got in line behind others.
+            state = State.READY if job.state is State.BLOCKED else job.state
+            assert (one.state, one.attempt) == (state, job.attempt)
         self.doomed.clear()
 
     def _expect_expired(self, job_id: int) -> None:
@@ -433,7 +497,18 @@ class LifeOfJobs(RuleBasedStateMachine):
             del self.model[job_id]
 
     @invariant()
+    def the_jobs_of_a_key_take_turns(self) -> None:
+        records = [record(self.engine, n) for n in self.model]
+        for key, most in KEYS.items():
+            states = [found.state for found in records if found.concurrency_key == key]
+            assert states.count(State.RUNNING) <= most
+            in_turn = states.count(State.RUNNING) + states.count(State.READY)
+            assert in_turn <= most
+            assert in_turn == most or State.BLOCKED not in states, "blocked, though there is a free turn"
+
+    @invariant()
     def every_job_is_as_the_model_says(self) -> None:
+        self._settle()
         for job_id, job in self.model.items():
             found = record(self.engine, job_id)
             assert found.state is job.state

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from liteq.model.job import Change, Claim, Completion, JobFilter, Unique
+from liteq.model.limits import NO_LIMIT, Limit
+from liteq.model.rate import Rate
 from liteq.model.transitions import Outcome, State
 from liteq.store.engine import Engine
 from tests.engine.steps import (
@@ -180,7 +182,7 @@ def _questions(engine: Engine) -> Verb:
 
     def ask(engine: Engine) -> object:
         wanted = JobFilter(states=(State.SCHEDULED, State.COMPLETED))
-        facts = engine.lane_counts(), engine.queues(), engine.metrics(since_minute=0), engine.next_due()
+        facts = engine.lane_counts(), engine.queues(), engine.metrics(since_minute=0), engine.next_due(now=NOW)
         jobs = [(engine.get_job(job_id), engine.attempts(job_id), engine.tags(job_id)) for job_id in job_ids]
         return (
             facts,
@@ -191,6 +193,28 @@ def _questions(engine: Engine) -> Verb:
         )
 
     return ask
+
+
+def _limit(engine: Engine) -> Verb:
+    return lambda engine: engine.put_limit("queue", "default", Limit(max_running=2))
+
+
+def _unlimit(engine: Engine) -> Verb:
+    engine.put_limit("queue", "default", Limit(max_running=2))
+    return lambda engine: engine.remove_limit("queue", "default")
+
+
+def _declare_limits(engine: Engine) -> Verb:
+    engine.declare_limits({"old": Limit(max_running=1)})
+    return lambda engine: engine.declare_limits({"old": NO_LIMIT, "task": Limit(rate=Rate.parse("5/s"))})
+
+
+def _turns(engine: Engine) -> Verb:
+    """End a job of a key, so that the next is let in."""
+    job = new_job(key="key", key_rate="10/s")
+    engine.enqueue([job] * 3, now=NOW)
+    (claim,) = claim_some(engine)
+    return lambda engine: complete(engine, claim, now=LATER)
 
 
 def _watch(engine: Engine) -> Verb:
@@ -206,7 +230,7 @@ def _watch(engine: Engine) -> Verb:
 
 def _work_left(engine: Engine) -> Verb:
     enqueue_one(engine)
-    return lambda engine: engine.work_left(worker_id=1, queues=None, tasks=("task",), until=LATER)
+    return lambda engine: engine.work_left(worker_id=1, queues=None, tasks=("task",), until=LATER, now=NOW)
 
 
 def _facts(engine: Engine) -> Verb:
@@ -236,6 +260,10 @@ SCENES: dict[str, Scene] = {
     "delete": Scene(_delete),
     "pause_queue": Scene(_pause),
     "resume_queue": Scene(_resume),
+    "put_limit": Scene(_limit),
+    "remove_limit": Scene(_unlimit),
+    "declare_limits": Scene(_declare_limits),
+    "turns": Scene(_turns),
     "register_worker": Scene(_register),
     "retire_worker": Scene(_retire, synced=False),
     "expire": Scene(_expire),

@@ -7,6 +7,7 @@ import typer
 
 from liteq.ops.stats import QueueStats
 from liteq_cli import options, output
+from liteq_cli.commands import limits
 from liteq_cli.commands.rows import show_ids
 from liteq_cli.commands.status import show_queues
 from liteq_cli.exits import Code, Refused
@@ -14,7 +15,7 @@ from liteq_cli.output import Column, clean
 from liteq_cli.target import opened, session
 from liteq_cli.times import span
 
-app = typer.Typer(help="Look at queues, pause and resume them.", no_args_is_help=True)
+app = typer.Typer(help="Look at queues, pause, resume and limit them.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The queue.", metavar="QUEUE", show_default=False)]
 
@@ -63,6 +64,8 @@ def _show(queue: QueueStats) -> None:
         [
             ("queue", clean(queue.name)),
             ("state", "paused" if queue.paused else "open"),
+            *([("max running", f"{queue.max_running:,}")] if queue.max_running else []),
+            *([("rate", queue.rate)] if queue.rate else []),
             *((word, f"{counts[word]:,}") for word in words),
             ("completed, 1 h", f"{queue.completed_last_hour:,}"),
             ("failed, 1 h", f"{queue.failed_last_hour:,}"),
@@ -93,6 +96,19 @@ def resume(context: typer.Context, *, name: Name) -> None:
     if not opened(context).resume_queue(name):
         output.note(f"queue {clean(name)} was not paused")
     _say(context, name, paused=False)
+
+
+@app.command()
+def limit(
+    context: typer.Context,
+    *,
+    name: Name,
+    max_running: limits.MaxRunning = None,
+    rate: limits.RateText = None,
+    clear: limits.Clear = False,
+) -> None:
+    """Limit a queue over all workers, show its limit, or with --clear take it back. What runs goes on."""
+    limits.change(context, "queue", name, max_running=max_running, rate=rate, clear=clear)
 
 
 @app.command()

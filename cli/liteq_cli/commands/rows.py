@@ -12,6 +12,7 @@ from liteq.model.job import Attempt, JobRecord
 from liteq.model.keeping import StepRecord
 from liteq.model.payload import decode, decoder
 from liteq.model.transitions import FINISHED, State
+from liteq.ops.reasons import why_waiting
 from liteq_cli import output
 from liteq_cli.commands.running import progress_document, words_of
 from liteq_cli.output import Column, clean
@@ -98,6 +99,7 @@ def job_document(job: Job[Any], *, app: Liteq) -> dict[str, Any]:
     """Give everything that is known of a job, for JSON."""
     stream = app.engine.stream(job.id)
     return to_plain(job.record) | {
+        "held_up_by": why_waiting(app.engine, job.record, now=app.clock.now_ms()),
         "tags": list(job.tags),
         "progress": progress_document(job.progress),
         "steps": [step_document(step) for step in app.engine.steps(job.id)],
@@ -130,7 +132,7 @@ def show_job(job: Job[Any], *, app: Liteq) -> None:
     record = job.record
     rows = [
         ("job", str(record.id)),
-        ("state", record.state.word),
+        ("state", record.state.word + _why(record, app)),
         ("reason", clean(record.reason or "")),
         ("task", clean(record.task)),
         ("queue", clean(record.queue)),
@@ -138,6 +140,7 @@ def show_job(job: Job[Any], *, app: Liteq) -> None:
         ("tags", clean(", ".join(job.tags))),
         ("metadata", "" if record.metadata is None else payload_text(record.metadata)),
         ("unique key", clean(record.unique_key or "")),
+        ("concurrency key", _key_of(record)),
         ("batch", _batch_of(record, app)),
         ("after", _parents_of(record, app)),
         ("schedule", _schedule_of(record, app)),
@@ -166,6 +169,18 @@ def show_job(job: Job[Any], *, app: Liteq) -> None:
         )
         output.table(columns, [_attempt_row(attempt) for attempt in attempts])
         output.note(f"liteq job logs {record.id} shows what they printed and logged")
+
+
+def _why(record: JobRecord, app: Liteq) -> str:
+    why = why_waiting(app.engine, record, now=app.clock.now_ms())
+    return "" if why is None else f": {clean(why, limit=300)}"
+
+
+def _key_of(record: JobRecord) -> str:
+    if record.concurrency_key is None:
+        return ""
+    pace = "" if record.key_rate is None else f", {record.key_rate}"
+    return f"{clean(record.concurrency_key)}, {record.key_max_running} at once{pace}"
 
 
 def _said_and_kept(job: Job[Any], app: Liteq) -> list[tuple[str, str]]:

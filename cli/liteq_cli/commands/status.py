@@ -11,7 +11,7 @@ from liteq.app import Liteq
 from liteq.clock import to_datetime
 from liteq.model.fleet import WorkerRecord
 from liteq.ops.schedule_stats import SchedulerStatus
-from liteq.ops.stats import QueueStats, Stats
+from liteq.ops.stats import LimitStats, QueueStats, Stats
 from liteq_cli import output
 from liteq_cli.commands.running import show_telling, telling_document, telling_jobs
 from liteq_cli.commands.scheduler import status_document, summary
@@ -24,6 +24,7 @@ QUEUE_COLUMNS = (
     Column("queue", yields=True),
     Column("ready", right=True),
     Column("running", right=True),
+    Column("blocked", right=True, spare=True),
     Column("scheduled", right=True),
     Column("dead", right=True),
     Column("done 1h", right=True),
@@ -135,15 +136,19 @@ def show_queues(queues: list[QueueStats]) -> None:
 
 def _queue_row(queue: QueueStats) -> list[str]:
     numbers = (
-        queue.ready,
-        queue.running,
+        queue.blocked,
         queue.scheduled,
         queue.dead,
         queue.completed_last_hour,
         queue.failed_last_hour,
     )
-    name = clean(queue.name) + (" (paused)" if queue.paused else "")
-    return [name, *(f"{number:,}" if number else "·" for number in numbers), span(queue.oldest_ready_ms)]
+    name = clean(queue.name) + (" (paused)" if queue.paused else "") + (f" ({queue.rate})" if queue.rate else "")
+    running = _count(queue.running) + (f" of {queue.max_running:,}" if queue.max_running else "")
+    return [name, _count(queue.ready), running, *(_count(number) for number in numbers), span(queue.oldest_ready_ms)]
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else "·"
 
 
 def _worker_row(worker: WorkerRecord, *, now: int) -> list[str]:
@@ -170,6 +175,11 @@ def _scheduler_facts(scheduler: SchedulerStatus) -> list[tuple[str, str]]:
     return [("schedules", f"{summary(scheduler)}; next {upcoming}, {scheduler.fired:,} fired{late}")]
 
 
+def _limit_of_task(limit: LimitStats) -> str:
+    most = "" if limit.max_running is None else f" {limit.running:,} of {limit.max_running:,}"
+    return clean(limit.name) + most + (f" {limit.rate}" if limit.rate else "")
+
+
 def _facts(stats: Stats) -> list[tuple[str, str]]:
     file = stats.file
     facts = [
@@ -178,6 +188,7 @@ def _facts(stats: Stats) -> list[tuple[str, str]]:
         ("rate", f"{stats.completed_per_minute:,.1f} completed, {stats.failed_per_minute:,.1f} failed a minute (1 h)"),
         ("mean", f"{span(stats.mean_wait_ms)} waiting, {span(stats.mean_run_ms)} running"),
         ("no worker for", clean(", ".join(stats.orphaned_tasks))),
+        ("limits of tasks", ", ".join(_limit_of_task(limit) for limit in stats.limits if limit.of == "task")),
         ("file", clean(file.path)),
         ("size", f"{size(file.bytes)}, log {size(file.wal_bytes)}, free inside {size(file.free_bytes)}"),
     ]

@@ -12,6 +12,7 @@ from liteq.store.sqlite.enqueueing import Enqueueing
 from liteq.store.sqlite.file import BUSY_TIMEOUT_MS, JobFile
 from liteq.store.sqlite.handling import Handling
 from liteq.store.sqlite.keeping import Keeping
+from liteq.store.sqlite.limiting import Limiting
 from liteq.store.sqlite.locking import Locking
 from liteq.store.sqlite.reporting import Reporting
 from liteq.store.sqlite.scheduling import Scheduling
@@ -27,6 +28,7 @@ class SqliteEngine(
     Keeping,
     Handling,
     Batching,
+    Limiting,
     Scheduling,
     Locking,
     Asking,

@@ -1,4 +1,4 @@
-"""Jobs come in: plain ones many at a time, those with a unique key one by one past its holder."""
+"""Jobs come in: plain ones many at a time, those with a unique key one by one past its holder, bound ones to wait."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,9 @@ from liteq.model.transitions import FINISHED, State
 from liteq.store.sqlite.aftermath import count_ends, finish_if_empty
 from liteq.store.sqlite.binding import id_list, job_bindings
 from liteq.store.sqlite.file import JobFile
+from liteq.store.sqlite.inserting import insert_bound, state_at_rest
 from liteq.store.sqlite.keeping import forget_kept
+from liteq.store.sqlite.turns import settle_keys
 
 
 class Enqueueing:
@@ -42,13 +44,14 @@ class Enqueueing:
         plain: list[NewJob] = []
         stopped: list[NewJob] = []
         for job in jobs:
-            if job.unique is None and not _has_parents(job):
+            if _is_plain(job):
                 plain.append(job)
                 continue
             answers += self._insert(plain, now)
             plain = []
             answers.append(self._enqueue_one(job, answers, stopped, now))
         answers += self._insert(plain, now)
+        settle_keys(self.file.writer.connection, (job.concurrency_key for job in jobs), now=now)
         if any(job.batch_id is not None for job in jobs):
             self._join(jobs, answers, stopped, now)
         return answers
@@ -58,7 +61,12 @@ class Enqueueing:
             held = self._held(job, job.unique, now)
             if held is not None:
                 return held
-        return self._insert_child(job, earlier, stopped, now) if _has_parents(job) else self._insert([job], now)[0]
+        if _has_parents(job):
+            return self._insert_child(job, earlier, stopped, now)
+        if job.concurrency_key is not None:
+            state, connection = state_at_rest(job, now), self.file.writer.connection
+            return Enqueued(insert_bound(connection, job, state, batch_id=job.batch_id, now=now))
+        return self._insert([job], now)[0]
 
     def _join(self, jobs: Sequence[NewJob], answers: Sequence[Enqueued], stopped: Sequence[NewJob], now: int) -> None:
         """Count the new jobs into their batches, and those that were cancelled at birth as ended."""
@@ -100,12 +108,11 @@ class Enqueueing:
         cancelled = bool(failed) and job.on_parent_failure == "cancel"
         if cancelled:
             stopped.append(job)
-        state = State.CANCELLED if cancelled else State.WAITING if left else _at_rest(job, now)
+        state = State.CANCELLED if cancelled else State.WAITING if left else state_at_rest(job, now)
         reason = f"its parent, job {failed[0]}, was {State(states[failed[0]]).word}" if cancelled else None
-        values = {"state": int(state), "parents_left": len(left), "reason": reason}
-        connection.rows("enqueue_child", job_bindings(job, now) | values)
-        answer = Enqueued(connection.raw.last_insert_rowid())
-        self._tag([job], [answer])
+        answer = Enqueued(
+            insert_bound(connection, job, state, batch_id=job.batch_id, parents_left=len(left), reason=reason, now=now)
+        )
         policy = POLICY_CODES[job.on_parent_failure]
         links = [
             {"parent_id": parent, "child_id": answer.job_id, "policy": policy, "place": place}
@@ -154,6 +161,7 @@ class Enqueueing:
                 if replaced[0][1]:
                     # What an attempt has kept belongs to the arguments that are gone.
                     forget_kept(self.file.writer.connection, [job_id])
+                settle_keys(self.file.writer.connection, [replaced[0][2]], now=now)
                 return Enqueued(job_id, "replaced")
         raise UniqueKeyTaken(
             f"the unique key {unique.key[:60]!r} is held by job {job_id}, which is {state.word}",
@@ -161,8 +169,12 @@ class Enqueueing:
         )
 
 
+def _is_plain(job: NewJob) -> bool:
+    return job.unique is None and job.concurrency_key is None and not _has_parents(job)
+
+
 def _may_fail(job: NewJob) -> bool:
-    return job.unique is not None or job.batch_id is not None or _has_parents(job)
+    return job.batch_id is not None or not _is_plain(job)
 
 
 def _batches(jobs: Iterable[NewJob]) -> list[int]:
@@ -177,7 +189,3 @@ def _sibling(place: int, earlier: Sequence[Enqueued]) -> int:
     if not 0 <= place < len(earlier):
         raise DependencyError("a job can wait only for jobs that come before it: else they would form a circle")
     return earlier[place].job_id
-
-
-def _at_rest(job: NewJob, now: int) -> State:
-    return State.SCHEDULED if job.run_at > now else State.READY

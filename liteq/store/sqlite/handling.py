@@ -9,6 +9,7 @@ from liteq.store.sqlite.aftermath import after_deletion, after_end
 from liteq.store.sqlite.binding import CHILDREN, id_list
 from liteq.store.sqlite.file import JobFile
 from liteq.store.sqlite.keeping import begin_anew, forget_all, in_small_commits
+from liteq.store.sqlite.turns import settle_keys
 
 
 class Handling:
@@ -47,7 +48,9 @@ class Handling:
                 )
             connection.rows("free_key", {"job_id": holder})
         connection.rows("reopen_batch", {"job_id": job_id})
-        return bool(connection.rows("requeue", {"job_id": job_id, "now": now}))
+        moved = connection.rows("requeue", {"job_id": job_id, "now": now})
+        settle_keys(connection, (row[0] for row in moved), now=now)
+        return bool(moved)
 
     def reschedule(self, job_ids: Sequence[int], change: Change, *, now: int) -> list[int]:
         values = {
@@ -58,7 +61,9 @@ class Handling:
             "now": now,
         }
         with self.file.writer.transaction():
-            return sorted(row[0] for row in self.file.writer.connection.rows("reschedule", values))
+            moved = self.file.writer.connection.rows("reschedule", values)
+            settle_keys(self.file.writer.connection, (row[1] for row in moved), now=now)
+        return sorted(row[0] for row in moved)
 
     def delete(self, job_ids: Sequence[int], *, now: int) -> list[int]:
         gone: list[int] = []
@@ -85,7 +90,7 @@ def delete_jobs(file: JobFile, job_ids: Sequence[int], *, now: int) -> list[int]
         for statement in ("forget_attempts", "untag", "unlink"):
             connection.rows(statement, {"job_ids": id_list(gone)})
         forget_all(connection, gone)
-        without = [{"parent_id": job_id} for job_id, aftermath, _ in rows if not aftermath & CHILDREN]
+        without = [{"parent_id": job_id} for job_id, aftermath, *_ in rows if not aftermath & CHILDREN]
         connection.many("unlink_children", without)
         after_deletion(connection, rows, now=now)
     return gone

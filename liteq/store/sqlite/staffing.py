@@ -12,7 +12,7 @@ from liteq.model.retry import decode_backoff
 from liteq.model.transitions import Outcome, State
 from liteq.store.engine import Slate
 from liteq.store.sqlite import metering
-from liteq.store.sqlite.aftermath import after_end
+from liteq.store.sqlite.aftermath import after_end, after_leaving
 from liteq.store.sqlite.connection import Row
 from liteq.store.sqlite.deaths import DeathWatch, Neighbours
 from liteq.store.sqlite.file import JobFile
@@ -272,7 +272,10 @@ class Staffing:
         }
         connection.rows("remember", values | story)
         connection.rows("free_locks_of_job", {"job_id": job_id, "attempt": attempt, "now": now})
-        after_end(connection, moved, failed="dead", now=now)
+        if loss.state is State.DEAD:
+            after_end(connection, moved, failed="dead", now=now)
+        else:
+            after_leaving(connection, moved, now=now)
         if loss.charge or overdue:
             dead = int(loss.state is State.DEAD)
             metering.add(connection, queue, task, now=now, crashed=int(loss.charge), failed=int(overdue), dead=dead)

@@ -29,12 +29,14 @@ CREATE TABLE liteq_job (
     fire_at         INTEGER,
     unique_scope    INTEGER,
     held_until      INTEGER,
+    key_max_running INTEGER,
     args_crc        INTEGER NOT NULL,
     queue           TEXT NOT NULL,
     task            TEXT NOT NULL,
     unique_key      TEXT,
     unique_slot     TEXT,
     concurrency_key TEXT,
+    key_rate        TEXT,
     reason          TEXT,
     result_error    TEXT,
     backoff         BLOB,
@@ -47,7 +49,8 @@ CREATE TABLE liteq_job (
 CREATE INDEX liteq_job_ready ON liteq_job (queue, task, priority DESC, run_at, id) WHERE state = 4;
 CREATE INDEX liteq_job_scheduled ON liteq_job (run_at, queue, task, priority) WHERE state = 1;
 CREATE INDEX liteq_job_waiting ON liteq_job (queue, task, priority) WHERE state = 2;
-CREATE INDEX liteq_job_blocked ON liteq_job (concurrency_key, priority DESC, run_at, id) WHERE state = 3;
+CREATE INDEX liteq_job_keyed ON liteq_job (concurrency_key, state, priority DESC, run_at, id, key_max_running)
+    WHERE concurrency_key IS NOT NULL AND state BETWEEN 3 AND 5;
 CREATE INDEX liteq_job_running ON liteq_job (owner) WHERE state = 5;
 CREATE INDEX liteq_job_dead ON liteq_job (queue, task, priority) WHERE state = 7;
 CREATE INDEX liteq_job_schedule ON liteq_job (schedule_id) WHERE schedule_id IS NOT NULL AND state <= 5;
@@ -161,6 +164,27 @@ CREATE TABLE liteq_queue (
     paused_at     INTEGER,
     paused_reason TEXT
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE liteq_limit (
+    kind                 INTEGER NOT NULL CHECK (kind BETWEEN 1 AND 2),
+    name                 TEXT NOT NULL,
+    max_running          INTEGER,
+    rate                 TEXT,
+    declared_max_running INTEGER,
+    declared_rate        TEXT,
+    next_us              INTEGER,
+    PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE liteq_key (
+    name    TEXT PRIMARY KEY,
+    next_us INTEGER NOT NULL,
+    full_at INTEGER NOT NULL,
+    wake_at INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX liteq_key_full ON liteq_key (full_at) WHERE wake_at IS NULL;
+CREATE INDEX liteq_key_wake ON liteq_key (wake_at) WHERE wake_at IS NOT NULL;
 
 CREATE TABLE liteq_worker (
     id               INTEGER PRIMARY KEY AUTOINCREMENT,
