@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from benchmarks import drain, enqueue, fairness, flat, latency, raw, recovery, schedules
+from benchmarks import drain, enqueue, fairness, flat, latency, limits, raw, recovery, schedules
 from benchmarks.harness import Plan, Table
 
 QUESTIONS = {
@@ -18,6 +18,7 @@ QUESTIONS = {
     "fairness": fairness.measure,
     "flat": flat.measure,
     "latency": latency.measure,
+    "limits": limits.measure,
     "recovery": recovery.measure,
     "schedules": schedules.measure,
 }

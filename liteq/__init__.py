@@ -34,6 +34,7 @@ from liteq.errors import (
     SecondLibrary,
     Snooze,
     StorageError,
+    StreamFull,
     Undecodable,
     UniqueKeyTaken,
     UnknownTask,
@@ -43,11 +44,13 @@ from liteq.errors import (
     WrongState,
 )
 from liteq.flow import chain, group
+from liteq.following import Part, Progress
 from liteq.job import Job, JobContext
 from liteq.lock import HeldLock, Lock
 from liteq.model.batch import BatchState
 from liteq.model.guard import Breaker
 from liteq.model.priority import Priority
+from liteq.model.rate import Rate
 from liteq.model.retry import Retry
 from liteq.model.schedules import ScheduleWarning, at, cron, every, manual
 from liteq.model.stored import StoredJobs
@@ -89,12 +92,15 @@ __all__ = [
     "NotALiteqFile",
     "NotCompleted",
     "Outcome",
+    "Part",
     "PartlyEnqueued",
     "Payload",
     "PayloadNotSerializable",
     "PayloadTooLarge",
     "Priority",
+    "Progress",
     "QueueFull",
+    "Rate",
     "ReadOnly",
     "Retry",
     "ScheduleNotFound",
@@ -106,6 +112,7 @@ __all__ = [
     "State",
     "StorageError",
     "StoredJobs",
+    "StreamFull",
     "Task",
     "Undecodable",
     "UniqueKeyTaken",

@@ -22,7 +22,8 @@ from liteq.lock import Locks
 from liteq.locking import Locking
 from liteq.model.instants import to_ms
 from liteq.model.job import Enqueued
-from liteq.model.names import check_name
+from liteq.model.names import check_names
+from liteq.model.payload import MAX_PAYLOAD
 from liteq.model.retry import DEFAULT_RETRY, Retry
 from liteq.model.schedule import AnySchedule
 from liteq.model.schedule_options import ScheduleOptions
@@ -44,7 +45,6 @@ R = TypeVar("R")
 C = TypeVar("C", bound=type[Payload])
 D = TypeVar("D")
 
-MAX_PAYLOAD = 1024 * 1024
 MAX_PAYLOAD_LIMIT = 64 * 1024 * 1024
 Schedulable = Call[Any] | Payload | Task[..., Any] | Callable[..., Any] | str
 
@@ -151,11 +151,15 @@ class Liteq(Enqueueing, Handling, Batching, Locking):
     @overload
     def task(self, /, *, name: str | None = None, **settings: Unpack[TaskSettings]) -> TaskDecorator: ...
     def task(self, function: Any = None, /, *, name: str | None = None, **settings: Unpack[TaskSettings]) -> Any:
-        """Declare a function or coroutine function as a task; the options are the defaults of its jobs."""
-        options, guard = declared(settings)
+        """Declare a function or coroutine function as a task; the options are the defaults of its jobs.
+
+        ``max_running``, ``rate``, ``breaker`` and ``retry_budget`` hold for all of its jobs together, over all workers.
+        """
+        rules = declared(settings)
 
         def declare(wanted: Callable[..., Any]) -> Task[..., Any]:
-            definition = self.tasks.add_function(wanted, name, options, guard)
+            definition = self.tasks.add_function(wanted, name, rules)
+            options = rules.options
             return Task(wanted, definition, self._send, self._send_many, self.max_payload, options)
 
         return declare if function is None else declare(function)
@@ -166,10 +170,10 @@ class Liteq(Enqueueing, Handling, Batching, Locking):
     def job(self, /, *, name: str | None = None, **settings: Unpack[TaskSettings]) -> Callable[[C], C]: ...
     def job(self, payload: Any = None, /, *, name: str | None = None, **settings: Unpack[TaskSettings]) -> Any:
         """Declare a job class: a ``Payload`` whose fields are the arguments and whose ``handle`` does the work."""
-        options, guard = declared(settings)
+        rules = declared(settings)
 
         def declare(wanted: C) -> C:
-            self.tasks.add_class(wanted, name, options, guard)
+            self.tasks.add_class(wanted, name, rules)
             return wanted
 
         return declare if payload is None else declare(payload)
@@ -329,23 +333,35 @@ class Liteq(Enqueueing, Handling, Batching, Locking):
         scheduler: bool = True,
     ) -> WorkResult:
         """Run jobs in this thread until stopped, or with ``burst`` until nothing is left. Gives what was done."""
-        settings = WorkSettings(
-            queues=None if queues is None else tuple(check_name(queue, what="queue") for queue in queues),
-            threads=threads,
-            coroutines=coroutines,
-            burst=burst,
-            max_jobs=max_jobs,
-            retention_ms=self.retention_ms,
-            scheduler=scheduler,
-            lease_ms=self.lease_ms,
+        settings = self._settings(
+            queues, threads=threads, coroutines=coroutines, burst=burst, max_jobs=max_jobs, scheduler=scheduler
         )
         return self.new_worker(settings).run()
 
+    def _settings(self, queues: Sequence[str] | None, **how: Any) -> WorkSettings:
+        names = check_names(queues, what="queue")
+        return WorkSettings(queues=names, retention_ms=self.retention_ms, lease_ms=self.lease_ms, **how)
+
     def new_worker(self, settings: WorkSettings, leash: Leash | None = None) -> Worker:
-        """Give a worker that is not running yet; what the program has declared as schedules is stored first."""
+        """Give a worker that is not running yet; what the program declares, rules and schedules, is stored."""
+        self._declare_tasks()
         if settings.scheduler:
             self.schedules.store_declared()
-        return Worker(self.engine, self.tasks, self.clock, settings, self.default_retry, leash, self.locks)
+        return Worker(
+            self.engine,
+            self.tasks,
+            self.clock,
+            settings,
+            default_retry=self.default_retry,
+            max_payload=self.max_payload,
+            leash=leash,
+            locks=self.locks,
+        )
+
+    def _declare_tasks(self) -> None:
+        """Have the file know what is declared beside the tasks: whoever claims their jobs is to keep to it."""
+        self.engine.put_guards(self.tasks.guards())
+        self.engine.declare_limits(self.tasks.declared_limits())
 
     @contextmanager
     def worker(
@@ -357,15 +373,7 @@ class Liteq(Enqueueing, Handling, Batching, Locking):
         scheduler: bool = True,
     ) -> Generator[Worker]:
         """Run jobs beside the block, in threads of this process; at its end running jobs are finished."""
-        settings = WorkSettings(
-            queues=None if queues is None else tuple(queues),
-            threads=threads,
-            coroutines=coroutines,
-            retention_ms=self.retention_ms,
-            scheduler=scheduler,
-            lease_ms=self.lease_ms,
-        )
-        worker = self.new_worker(settings)
+        worker = self.new_worker(self._settings(queues, threads=threads, coroutines=coroutines, scheduler=scheduler))
         worker.start()
         try:
             yield worker
@@ -382,10 +390,11 @@ class Liteq(Enqueueing, Handling, Batching, Locking):
         wait: bool = True,
     ) -> Claims:
         """Iterate over claims, consumer style; each is reported by its own methods. ``wait=False`` ends when empty."""
-        self.engine.put_guards(self.tasks.guards())
-        names = tuple(tasks) if tasks is not None else tuple(definition.name for definition in self.tasks)
+        self._declare_tasks()
+        named, places = check_names(tasks, what="task"), check_names(queues, what="queue")
+        names = tuple(definition.name for definition in self.tasks) if named is None else named
         return Claims(
-            self.engine, self.clock, queues=queues, tasks=names, limit=limit, wait=wait, lease_ms=self.lease_ms
+            self.engine, self.clock, queues=places, tasks=names, limit=limit, wait=wait, lease_ms=self.lease_ms
         )
 
 

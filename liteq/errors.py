@@ -24,6 +24,7 @@
     ├── LockLost                  the lock is no longer this holder's
     ├── PartlyEnqueued            a stream of jobs broke off; its whole chunks are stored
     ├── LeaseLost                 a late report: the claim is no longer the reporter's
+    ├── StreamFull                an attempt published more than a job's stream may hold
     ├── ForkedClient              an app object was used in a forked child
     └── StorageError              the file or its disk; ``may_have_committed`` says when that is open
         ├── FileMissing           there is no such file, and this call does not create one
@@ -170,6 +171,10 @@ class PartlyEnqueued(LiteqError):
 
 class LeaseLost(LiteqError):
     """A late report: the job was taken from this claim, and the report was dropped."""
+
+
+class StreamFull(LiteqError):
+    """An attempt has published as much as the stream of a job may hold; what was published before stays."""
 
 
 class ForkedClient(LiteqError):

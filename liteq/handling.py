@@ -1,11 +1,9 @@
-"""What applications and people do by hand: to jobs by id or by filter, and to whole queues."""
+"""What applications and people do by hand: to jobs by id or by filter, to whole queues, and to limits."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
-
-from msgspec import UNSET, UnsetType
 
 from liteq.clock import Clock
 from liteq.errors import InvalidOption, JobNotFound, WrongState
@@ -13,8 +11,10 @@ from liteq.job import Job
 from liteq.model.guard import GuardRecord
 from liteq.model.instants import instant_ms, to_ms
 from liteq.model.job import Change, JobRecord
-from liteq.model.names import check_name, shown
+from liteq.model.limits import NO_LIMIT, LimitRecord, check_max_pending, limit_of
+from liteq.model.names import check_name
 from liteq.model.priority import check_priority
+from liteq.model.rate import Rate
 from liteq.registry import Registry
 from liteq.selection import job_filter, matching_ids
 from liteq.store.engine import Engine
@@ -128,14 +128,52 @@ class Handling(ABC):
         """Let the queue's jobs start again; false when it was not paused."""
         return self.engine.resume_queue(check_name(queue, what="queue"))
 
-    def limit_queue(self, queue: str, *, max_pending: int | UnsetType | None = UNSET) -> None:
-        """Let at most ``max_pending`` jobs wait in the queue, or with None any number; what is left out stays as it is.
+    # Limits
 
-        Waiting are all live jobs that do not run. Those that wait already stay, and so do retries and whatever else is
-        in the file: only enqueueing is refused, with QueueFull. Raises InvalidOption, TypeError for no such number.
+    def limit_queue(
+        self,
+        queue: str,
+        *,
+        max_running: int | None = None,
+        rate: Rate | str | None = None,
+        max_pending: int | None = None,
+    ) -> None:
+        """Let at most so many jobs of the queue run at once, start in a time, or wait; None leaves a side as it is.
+
+        Holds for all processes at once. What runs goes on, and so does what waits: only enqueueing into a full queue is
+        refused, with QueueFull. Waiting are all live jobs that do not run.
         """
+        name, limit = check_name(queue, what="queue"), limit_of(max_running, rate)
+        most = None if max_pending is None else check_max_pending(max_pending)
+        if limit == NO_LIMIT and most is None:
+            raise InvalidOption("give max_running, rate or max_pending; unlimit_queue takes limits back")
+        with self.engine.transaction():
+            if limit != NO_LIMIT:
+                self.engine.put_limit("queue", name, limit)
+            if most is not None:
+                self.engine.limit_pending(name, most)
+
+    def unlimit_queue(self, queue: str) -> bool:
+        """Take back the limits of the queue; false when it had none."""
         name = check_name(queue, what="queue")
-        self.engine.limit_queue(name, max_pending=_checked_limit(max_pending, what="max_pending"))
+        with self.engine.transaction():
+            had_room = self.engine.limit_pending(name, None)
+            return self.engine.remove_limit("queue", name) or had_room
+
+    def limit_task(self, task: str, *, max_running: int | None = None, rate: Rate | str | None = None) -> None:
+        """Limit a task as an operator: goes before what is declared beside it, until ``unlimit_task``."""
+        name, limit = check_name(task, what="task"), limit_of(max_running, rate)
+        if limit == NO_LIMIT:
+            raise InvalidOption("give max_running or rate; unlimit_task takes limits back")
+        self.engine.put_limit("task", name, limit)
+
+    def unlimit_task(self, task: str) -> bool:
+        """Take back what an operator has set for the task; false when nothing was. What is declared holds again."""
+        return self.engine.remove_limit("task", check_name(task, what="task"))
+
+    def limits(self) -> list[LimitRecord]:
+        """Give the limits of queues and tasks, and how many of their jobs run."""
+        return self.engine.limits()
 
     # What guards tasks
 
@@ -146,13 +184,3 @@ class Handling(ABC):
     def reset_breaker(self, task: str) -> bool:
         """Close a task's breaker by hand, with nothing counted against it; false when it was closed."""
         return self.engine.reset_breaker(check_name(task, what="task"))
-
-
-def _checked_limit(value: object, *, what: str) -> int | UnsetType | None:
-    if value is None or isinstance(value, UnsetType):
-        return value
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{what} must be an int or None, not {type(value).__name__}")
-    if not 1 <= value <= MAX_LIMIT:
-        raise InvalidOption(f"{what} must be from 1 to {MAX_LIMIT:,}, not {shown(value)}")
-    return value

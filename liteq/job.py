@@ -1,6 +1,7 @@
 """What a user holds: the handle of a stored job, and the context of the one that runs."""
 
 import logging
+import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import datetime, timedelta
@@ -10,7 +11,10 @@ import msgspec
 
 from liteq.clock import Clock, to_datetime
 from liteq.errors import InvalidOption, JobNotFound, LiteqError, NotCompleted
+from liteq.following import Followed
+from liteq.keeping import Keeping, metadata_of
 from liteq.lock import Lock, Locks
+from liteq.memory import Memory
 from liteq.model.job import Answer, Attempt, Claim, JobRecord
 from liteq.model.payload import decode, decoder
 from liteq.model.transitions import FINISHED, State
@@ -36,6 +40,8 @@ class Run:
         "lines",
         "locks",
         "lost",
+        "memory",
+        "open_memory",
         "over_at",
         "overdue",
         "saw_stop",
@@ -59,6 +65,9 @@ class Run:
         self.lost = False
         self.lines: list[str] | None = None
         self.ask_parents: Callable[[int], list[JobRecord]] = _no_parents
+        self.open_memory: Callable[[Claim], Memory] = _no_memory
+        self.memory: Memory | None = None
+        """What the attempt has said and keeps, from the first word on."""
         self.locks: Locks | None = None
         self.at_end: dict[object, Callable[[], None]] = {}
         """What is to be done when the attempt has ended, however it has, each under a key of its own."""
@@ -73,8 +82,15 @@ class Run:
                 log.exception("job %d could not be tidied after", self.claim.job_id)
 
 
+_opening_memory = threading.Lock()
+
+
 def _no_parents(_job_id: int) -> list[JobRecord]:
     return []
+
+
+def _no_memory(claim: Claim) -> Memory:
+    raise InvalidOption(f"job {claim.job_id} runs without a worker; nothing can be kept for it")
 
 
 running: ContextVar[Run | None] = ContextVar("liteq_running", default=None)
@@ -114,7 +130,7 @@ class Parent:
         return cast("R", result_of(self._record, kind))
 
 
-class JobContext:
+class JobContext(Keeping):
     """What a task may ask and say about its own run. Injected where a parameter is annotated with it."""
 
     __slots__ = ("_run",)
@@ -192,8 +208,16 @@ class JobContext:
         """A logger whose records are kept with the attempt, like those of every other logger."""
         return logging.getLogger(f"liteq.task.{self._run.claim.task}")
 
+    def _remember(self) -> Memory:
+        memory = self._run.memory
+        if memory is None:
+            # Two threads of a task may speak first at once; what the one says must not be forgotten for the other.
+            with _opening_memory:
+                memory = self._run.memory = self._run.memory or self._run.open_memory(self._run.claim)
+        return memory
 
-class Job(Generic[R]):
+
+class Job(Followed, Generic[R]):
     """The handle of a stored job. Reads the row when asked; ``refresh`` reads it anew."""
 
     def __init__(
@@ -283,6 +307,11 @@ class Job(Generic[R]):
         return self._engine.tags(self.id)
 
     @property
+    def metadata(self) -> dict[str, Any]:
+        """What was stored beside it by ``using(metadata=...)``; empty without."""
+        return metadata_of(self.record.metadata)
+
+    @property
     def attempts(self) -> list[Attempt]:
         """What is remembered of its attempts, oldest first; a plain first success leaves nothing."""
         return self._engine.attempts(self.id)
@@ -308,6 +337,13 @@ class Job(Generic[R]):
         )
         return self
 
+    def _ended(self) -> bool:
+        return self.refresh().state in FINISHED
+
+    def _refuse_to_follow(self) -> None:
+        if running.get() is not None and not self._ended():
+            raise InvalidOption("stream() inside a task could wait for ever; read it when the job has finished")
+
 
 def refuse_inside_task() -> None:
     """Raise InvalidOption in a task: a worker that waits for a job that only it could run would wait for ever."""
@@ -332,7 +368,7 @@ def to_plain(record: JobRecord) -> dict[str, Any]:
         value = getattr(record, name)
         if name.endswith("_at") and value is not None:
             plain[name] = to_datetime(value).isoformat()
-        elif name in {"args", "result", "backoff"}:
+        elif name in {"args", "result", "backoff", "metadata"}:
             plain[name] = None if value is None else _readable(value)
         else:
             plain[name] = value.word if isinstance(value, State) else value

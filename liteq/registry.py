@@ -4,10 +4,12 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
+from liteq.declared import Declared
 from liteq.errors import InvalidName, InvalidOption, UnknownTask
 from liteq.model.guard import Guard
-from liteq.signature import FunctionSignature, PayloadSignature, task_name
-from liteq.task import Definition, Kind, Options, Payload
+from liteq.model.limits import Limit
+from liteq.signature import FunctionSignature, PayloadSignature, Signature, task_name
+from liteq.task import Definition, Kind, Payload
 
 
 class Registry:
@@ -43,20 +45,15 @@ class Registry:
             raise UnknownTask(f"{payload.__qualname__} was not declared with @app.job here")
         return found
 
-    def add_function(
-        self, function: Callable[..., Any], name: str | None, options: Options, guard: Guard | None = None
-    ) -> Definition:
+    def add_function(self, function: Callable[..., Any], name: str | None, rules: Declared) -> Definition:
         """Declare a function or coroutine function."""
         if not callable(function) or isinstance(function, type):
             raise InvalidOption("@app.task is for functions; a job class is declared with @app.job")
         chosen = task_name(function, name)
         kind: Kind = "coroutine" if inspect.iscoroutinefunction(function) else "function"
-        signature = FunctionSignature(function, chosen)
-        return self._add(
-            function, Definition(name=chosen, kind=kind, signature=signature, options=options, guard=guard)
-        )
+        return self._add(function, _definition(chosen, kind, FunctionSignature(function, chosen), rules))
 
-    def add_class(self, payload: Any, name: str | None, options: Options, guard: Guard | None = None) -> Definition:
+    def add_class(self, payload: Any, name: str | None, rules: Declared) -> Definition:
         """Declare a job class."""
         if not (isinstance(payload, type) and issubclass(payload, Payload)):
             raise InvalidOption("@app.job is for classes derived from liteq.Payload")
@@ -65,16 +62,17 @@ class Registry:
             raise InvalidOption(f"{payload.__qualname__} has no handle() method to do the work")
         chosen = task_name(payload, name)
         kind: Kind = "coroutine" if inspect.iscoroutinefunction(handle) else "function"
-        signature = PayloadSignature(payload, chosen)
-        definition = self._add(
-            payload, Definition(name=chosen, kind=kind, signature=signature, options=options, guard=guard)
-        )
-        self._by_class[payload] = definition
+        definition = _definition(chosen, kind, PayloadSignature(payload, chosen), rules)
+        self._by_class[payload] = self._add(payload, definition)
         return definition
 
     def guards(self) -> dict[str, Guard | None]:
         """Give what guards each task, None for nothing."""
         return {definition.name: definition.guard for definition in self}
+
+    def declared_limits(self) -> dict[str, Limit]:
+        """Give the limits that are declared beside the tasks, by name; tasks without one are there too."""
+        return {definition.name: definition.limit for definition in self}
 
     def add(self, definition: Definition) -> Definition:
         """Take in a task that liteq itself declares."""
@@ -96,3 +94,9 @@ def _same(one: object, other: object) -> bool:
     if first is None or second is None:
         return False
     return bool(first.co_filename == second.co_filename and first.co_firstlineno == second.co_firstlineno)
+
+
+def _definition(name: str, kind: Kind, signature: Signature, rules: Declared) -> Definition:
+    return Definition(
+        name=name, kind=kind, signature=signature, options=rules.options, limit=rules.limit, guard=rules.guard
+    )

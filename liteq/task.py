@@ -3,7 +3,7 @@
 A task is handed the function that it sends with, never the object that owns it.
 """
 
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import (
     Any,
@@ -26,9 +26,12 @@ from liteq.job import Job, JobContext
 from liteq.model.guard import Guard
 from liteq.model.instants import instant_ms, to_ms
 from liteq.model.job import POLICY_CODES, SCOPE_CODES, Debounce, NewJob, OnConflict, OnParentFailure, Scope, Unique
+from liteq.model.keeping import MAX_METADATA
+from liteq.model.limits import KEY_MAX_RUNNING_LIMIT, NO_LIMIT, Limit, check_max_running
 from liteq.model.names import UNIQUE_KEY_MAX_BYTES, check_name
-from liteq.model.payload import crc
+from liteq.model.payload import crc, encode
 from liteq.model.priority import check_priority
+from liteq.model.rate import Rate, check_rate
 from liteq.model.retry import DEFAULT_MAX_CRASHES, MAX_FAILURES_LIMIT, Backoff, Retry
 from liteq.model.stored import StoredJobs
 from liteq.model.template import Template
@@ -38,7 +41,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Kind = Literal["function", "coroutine", "command"]
-OF_TASKS = frozenset({"breaker", "retry_budget"})
+OF_TASKS = frozenset({"breaker", "max_running", "rate", "retry_budget"})
 """What is declared beside a task and is no option of single jobs."""
 UniqueUntil = Literal["started", "finished", "always"] | timedelta
 
@@ -54,9 +57,13 @@ class Settings(TypedDict, total=False):
     unique_until: UniqueUntil
     on_conflict: OnConflict
     tags: Sequence[str]
+    metadata: Mapping[str, Any]
     retry: Retry
     timeout: timedelta | float | None
     max_crashes: int
+    concurrency_key: str | None
+    max_running_per_key: int
+    rate_per_key: Rate | str | None
     after: "Job[Any] | int | Sequence[Job[Any] | int]"
     on_parent_failure: OnParentFailure
     on_dead: "Call[Any] | None"
@@ -78,11 +85,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     unique_ms: int | None = None
     on_conflict: OnConflict = "return"
     tags: tuple[str, ...] = ()
+    metadata: bytes | None = None
     retry: Retry | None = None
     timeout_ms: int | None = None
     max_crashes: int = DEFAULT_MAX_CRASHES
     parents: tuple[int, ...] = ()
     on_parent_failure: OnParentFailure = "cancel"
+    concurrency_key: str | None = None
+    key_max_running: int = 1
+    key_rate: Rate | None = None
     on_dead: "Call[Any] | None" = None
     batch_id: int | None = None
     debounce_ms: int | None = None
@@ -146,6 +157,17 @@ def _read_tags(value: Any) -> dict[str, Any]:
     return {"tags": tuple(dict.fromkeys(check_name(tag, what="tag") for tag in value))}
 
 
+def _read_metadata(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"metadata must be a dict, not {type(value).__name__}")
+    given: dict[Any, Any] = dict(value)  # pyright: ignore[reportUnknownArgumentType]
+    for key in given:
+        if not isinstance(key, str):
+            raise TypeError(f"the keys of metadata must be str, not {type(key).__name__}")
+    data = encode(given, what="metadata", max_bytes=MAX_METADATA, setting=None)
+    return {"metadata": data if given else None}
+
+
 def _read_unique_until(value: Any) -> dict[str, Any]:
     if isinstance(value, timedelta):
         return {"unique_scope": "period", "unique_ms": to_ms(value, what="unique_until", allow_zero=False)}
@@ -172,6 +194,12 @@ def _read_max_crashes(value: Any) -> dict[str, Any]:
     if not 1 <= value <= MAX_FAILURES_LIMIT:
         raise InvalidOption(f"max_crashes must be from 1 to {MAX_FAILURES_LIMIT}, not {value}")
     return {"max_crashes": value}
+
+
+def _read_concurrency_key(value: Any) -> dict[str, Any]:
+    if value is None:
+        return {"concurrency_key": None}
+    return {"concurrency_key": check_name(value, what="concurrency_key", max_bytes=UNIQUE_KEY_MAX_BYTES)}
 
 
 def _read_after(value: Any) -> dict[str, Any]:
@@ -216,9 +244,15 @@ _READERS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "unique_until": _read_unique_until,
     "on_conflict": _read_on_conflict,
     "tags": _read_tags,
+    "metadata": _read_metadata,
     "retry": _read_retry,
     "timeout": lambda value: {"timeout_ms": None if value is None else to_ms(value, what="timeout", allow_zero=False)},
     "max_crashes": _read_max_crashes,
+    "concurrency_key": _read_concurrency_key,
+    "max_running_per_key": lambda value: {
+        "key_max_running": check_max_running(value, what="max_running_per_key", most=KEY_MAX_RUNNING_LIMIT)
+    },
+    "rate_per_key": lambda value: {"key_rate": None if value is None else check_rate(value, what="rate_per_key")},
     "after": _read_after,
     "on_parent_failure": _read_on_parent_failure,
     "on_dead": _read_on_dead,
@@ -236,6 +270,8 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind
     signature: Signature
     options: Options
+    limit: Limit = NO_LIMIT
+    """How many of its jobs may run at once, and start in a time, unless an operator says otherwise."""
     guard: Guard | None = None
 
 
@@ -268,8 +304,12 @@ class Call(msgspec.Struct, Generic[R], frozen=True):
             timeout_ms=options.timeout_ms,
             unique=options.unique(now),
             tags=options.tags,
+            metadata=options.metadata,
             parents=options.parents,
             on_parent_failure=options.on_parent_failure,
+            concurrency_key=options.concurrency_key,
+            key_max_running=options.key_max_running,
+            key_rate=None if options.key_rate is None else str(options.key_rate),
             batch_id=options.batch_id,
             on_dead=_template_of(options.on_dead, default_retry),
         )

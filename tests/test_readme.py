@@ -27,6 +27,7 @@ SAID = {
     "large-work.md:1": "20\n",
     "large-work.md:2": "25000\n",
     "locks.md:1": "a.html 1\nb.html 1\n",
+    "running.md:0": "1 {'parcel': 0}\n2 {'parcel': 1}\n3 {'parcel': 2}\nreceipt 42 1.0 {'customer': 7}\n",
 }
 """What a block prints, where its page says so."""
 

@@ -13,7 +13,8 @@ from liteq.app import Liteq
 from liteq.clock import SystemClock, to_datetime
 from liteq.store.engine import Engine
 from liteq.worker.leash import Hello
-from liteq.worker.supervisor import Event, Supervisor, SupervisorSettings
+from liteq.worker.supervisor import Supervisor, SupervisorSettings
+from liteq.worker.telling import Event
 from liteq_cli import output
 
 STDERR = 2

@@ -21,6 +21,7 @@ from liteq_cli.commands import (
     enqueue,
     init,
     job,
+    limits,
     lock,
     queue,
     schedule,
@@ -88,6 +89,7 @@ app.add_typer(job.app, name="job")
 app.add_typer(dead.app, name="dead")
 app.add_typer(queue.app, name="queue")
 app.add_typer(breaker.app, name="breaker")
+app.add_typer(limits.app, name="task")
 app.add_typer(batch.app, name="batch")
 app.add_typer(worker.app, name="worker")
 app.add_typer(lock.app, name="lock")

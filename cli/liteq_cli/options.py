@@ -1,9 +1,10 @@
 """Options and arguments that several commands share, and what they mean."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from liteq.app import Liteq
@@ -49,7 +50,20 @@ After = Annotated[
     list[int] | None, typer.Option(help="Not before this job has completed; may be repeated.", min=1, metavar="ID")
 ]
 UniqueKey = Annotated[str | None, typer.Option(help="If a live job holds this key, give its id instead.")]
+ConcurrencyKey = Annotated[
+    str | None, typer.Option("--key", help="Jobs with the same key take turns.", metavar="KEY", show_default=False)
+]
+MaxRunningPerKey = Annotated[
+    int | None, typer.Option(help="So many jobs of the key may run at once; 1 without it.", metavar="N")
+]
+RatePerKey = Annotated[
+    str | None, typer.Option(help="So many jobs of the key may start in a time: 10/minute, 5/s.", metavar="RATE")
+]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="May be repeated.")]
+Meta = Annotated[
+    list[str] | None,
+    typer.Option(help="Stored with the job: key=text or key:=JSON; may be repeated.", metavar="KEY=VALUE"),
+]
 TimeLimit = Annotated[str | None, typer.Option(help="Stop the job when it runs for longer.", metavar="TIME")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for the job; the exit code is its outcome.")]
 Timeout = Annotated[str | None, typer.Option(help="Wait for at most so long.", metavar="TIME")]
@@ -64,16 +78,6 @@ def priority_of(word: str) -> int:
     except ValueError:
         names = ", ".join(name.lower() for name in Priority.__members__)
         raise InvalidOption(f"{shown(word)} is no priority; write an integer or {names}") from None
-
-
-def limit_of(word: str, *, what: str) -> int | None:
-    """Give the number that a limit's digits mean, None for ``none``. Raises InvalidOption."""
-    if word.lower() == "none":
-        return None
-    try:
-        return int(word[:20])
-    except ValueError:
-        raise InvalidOption(f"{what} must be a number or none, not {shown(word)}") from None
 
 
 def instant_of(text: str) -> datetime:
@@ -92,11 +96,15 @@ def settings_of(
     at: str | None = None,
     unique_key: str | None = None,
     tags: Sequence[str] | None = None,
+    meta: Sequence[str] | None = None,
     time_limit: str | None = None,
     after: Sequence[int] | None = None,
     debounce: str | None = None,
     max_wait: str | None = None,
     wait_for_room: str | None = None,
+    concurrency_key: str | None = None,
+    max_running_per_key: int | None = None,
+    rate_per_key: str | None = None,
 ) -> dict[str, Any]:
     """Give the settings of a job that the options mean, only those that were given."""
     if delay is not None and at is not None:
@@ -107,7 +115,11 @@ def settings_of(
         "delay": None if delay is None else parse_duration(delay),
         "run_at": None if at is None else instant_of(at),
         "unique_key": unique_key,
+        "concurrency_key": concurrency_key,
+        "max_running_per_key": max_running_per_key,
+        "rate_per_key": rate_per_key,
         "tags": list(tags) if tags else None,
+        "metadata": named_values(meta) if meta else None,
         "after": list(after) if after else None,
         "timeout": None if time_limit is None else parse_duration(time_limit),
         "debounce": None if debounce is None else parse_duration(debounce),
@@ -115,6 +127,28 @@ def settings_of(
         "wait_for_room": None if wait_for_room is None else parse_duration(wait_for_room),
     }
     return {name: value for name, value in wanted.items() if value is not None}
+
+
+def named_values(words: Iterable[str], given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Give what ``key=text`` and ``key:=JSON`` mean, beside what was given. Raises Refused for other words."""
+    named = dict(given or {})
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise Refused(f"{shown(word)} is no argument", hint="key=value passes text, key:=5 passes JSON")
+        is_json = name.endswith(":")
+        name = name.removesuffix(":")
+        if name in named:
+            raise Refused(f"{shown(name)} was given twice")
+        named[name] = _json_value(name, value) if is_json else value
+    return named
+
+
+def _json_value(name: str, text: str) -> Any:
+    try:
+        return msgspec.json.decode(text.encode("utf-8", "surrogateescape"))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(f"{shown(name)} is no JSON: {error}", hint="a JSON text has quotes: key:='\"text\"'") from error
 
 
 def filters_of(

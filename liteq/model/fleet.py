@@ -9,7 +9,8 @@ class WorkerCard(msgspec.Struct, frozen=True, kw_only=True):
     """How a worker introduces itself: what it is called and what it can run. None for ``queues`` means all.
 
     ``lease_ms``: without a beat for so long it counts as hung. ``supervisor_pid`` is the process that judges it then,
-    by killing it; without one, others take its jobs while it may still live.
+    by killing it; without one, others take its jobs while it may still live. ``hears_stop``: SIGTERM ends it in order,
+    and not a program of somebody's that it is a part of.
     """
 
     name: str
@@ -18,26 +19,35 @@ class WorkerCard(msgspec.Struct, frozen=True, kw_only=True):
     slots: int
     lease_ms: int | None = None
     supervisor_pid: int | None = None
+    hears_stop: bool = False
 
 
 class StartedJob(msgspec.Struct, frozen=True):
     """A job that a worker has begun; after ``deadline``, in monotonic milliseconds, its process may be ended for it.
 
-    0 for none.
+    A command has a process ``group``, whose leader began at ``group_start``; -1 while it is being started. 0 for none.
     """
 
     job_id: int
     attempt: int
     started_at: int
     deadline: int
+    group: int = 0
+    group_start: int = 0
 
 
 class Death(msgspec.Struct, frozen=True, kw_only=True):
-    """How a worker died, told by who saw it. Crashed and hung are charged to what it had started, released is not."""
+    """How a worker died, told by who saw it. Crashed and hung are charged to what it had started, released is not.
+
+    ``pid`` is the process that was seen to end, lest its death be taken for that of a namesake in another file.
+    ``unsure``: should one of its jobs have the verdict that it is past its time, that was the cause.
+    """
 
     cause: str
     outcome: Outcome = Outcome.CRASHED
     exit_code: int | None = None
+    pid: int | None = None
+    unsure: bool = False
 
     @property
     def charges(self) -> bool:
@@ -65,6 +75,7 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Whether its pid means that process here too: same boot, same namespace of pids."""
     done: int = 0
     stopping: bool = False
+    hears_stop: bool = False
     started: tuple[StartedJob, ...] = ()
 
     def silent_for(self, monotonic: int) -> int | None:

@@ -115,15 +115,16 @@ def is_open(open_until: int | None, open_ms: int | None, now: int) -> bool:
 def spend(rate: Rate, spent_at: int | None, spent_until: int | None, now: int) -> tuple[int, int]:
     """Take one retry from the budget: give how many milliseconds it has to wait for that, and the new ``spent_until``.
 
-    A bucket of ``rate.times`` that fills evenly, kept as the instant at which it is full again (the "generic cell rate
+    A bucket of ``rate.count`` that fills evenly, kept as the instant at which it is full again (the "generic cell rate
     algorithm" of ATM networks). A clock that was set back takes that instant along.
     """
     full_at = now if spent_until is None else spent_until
     if spent_at is not None and spent_at > now:
         full_at -= spent_at - now
     full_at = max(full_at, now)
-    wait = full_at - now - (rate.times - 1) * rate.interval_ms
-    return max(0, wait), full_at + rate.interval_ms
+    interval_ms = -(-rate.per_ms // rate.count)
+    wait = full_at - now - (rate.count - 1) * interval_ms
+    return max(0, wait), full_at + interval_ms
 
 
 def _check_rate(value: object) -> None:

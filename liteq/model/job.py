@@ -58,11 +58,16 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     timeout_ms: int | None = None
     unique: Unique | None = None
     tags: tuple[str, ...] = ()
+    metadata: bytes | None = None
     schedule_id: int | None = None
     fire_at: int | None = None
     parents: tuple[int, ...] = ()
     siblings: tuple[int, ...] = ()
     on_parent_failure: OnParentFailure = "cancel"
+    concurrency_key: str | None = None
+    """Of the jobs with the same key at most ``key_max_running`` run at once, started at ``key_rate``, a rate's text."""
+    key_max_running: int = 1
+    key_rate: str | None = None
     batch_id: int | None = None
     on_dead: bytes | None = None
     """The template of a job that is made should this one end dead."""
@@ -98,6 +103,8 @@ class Claim(msgspec.Struct, frozen=True):
     timeout_ms: int | None
     fire_at: int | None
     batch_id: int | None
+    concurrency_key: str | None
+    key_rate: str | None
 
     @property
     def last_chance(self) -> bool:
@@ -171,9 +178,13 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     fire_at: int | None
     batch_id: int | None
     unique_key: str | None
+    concurrency_key: str | None
+    key_max_running: int | None
+    key_rate: str | None
     reason: str | None
     result_error: str | None
     backoff: bytes | None
+    metadata: bytes | None
     args: bytes
     result: bytes | None
 

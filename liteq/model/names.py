@@ -1,9 +1,10 @@
 """What may be a name, and how a message shows a value that a stranger sent."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import lru_cache
 
-from liteq.errors import InvalidName
+from liteq.errors import InvalidName, InvalidOption
 
 NAME_MAX_BYTES = 255
 UNIQUE_KEY_MAX_BYTES = 1024
@@ -31,6 +32,14 @@ def check_name(value: object, *, what: str, max_bytes: int = NAME_MAX_BYTES) -> 
         # Unique keys are new at nearly each enqueue; in the cache they would only push the names out.
         return _refuse_bad_name(name, what, max_bytes)
     return _accepted_name(name, what, max_bytes)
+
+
+def check_names(names: Sequence[object] | None, *, what: str) -> tuple[str, ...] | None:
+    """Give back a list of names as a tuple, None as it is. InvalidOption for one text."""
+    if isinstance(names, str):
+        # A text is a sequence of its letters, none of which is meant.
+        raise InvalidOption(f"give {what}s as a list, such as [{names!r}], not as one text")
+    return None if names is None else tuple(check_name(name, what=what) for name in names)
 
 
 def shown(value: str | float | timedelta) -> str:

@@ -18,6 +18,8 @@ from liteq.model.names import shown
 
 T = TypeVar("T")
 
+MAX_PAYLOAD = 1024 * 1024
+
 _SIZED_LEVELS = 3
 _SIZED_ITEMS = 1_000
 _TRIED_CHILDREN = 1_000_000
@@ -36,8 +38,8 @@ _PLAIN = _SCALARS | {str, bytes}
 _Trail = tuple["_Trail | None", object]  # the trail to the parent, the key in it
 
 
-def encode(value: object, *, what: str, max_bytes: int) -> bytes:
-    """Give the value as JSON of at most ``max_bytes`` bytes.
+def encode(value: object, *, what: str, max_bytes: int, setting: str | None = "max_payload") -> bytes:
+    """Give the value as JSON of at most ``max_bytes`` bytes; ``setting`` names what sets that limit, if anything does.
 
     Anything that msgspec encodes may be in it: structs, dataclasses, attrs, dates, UUID, Enum, Decimal; bytes
     go in as base64. All but plain JSON comes back as itself only where it is decoded with the same type.
@@ -48,14 +50,14 @@ def encode(value: object, *, what: str, max_bytes: int) -> bytes:
             -2**63 … 2**64-1, which other readers of JSON round. The message gives the path of the culprit.
         PayloadTooLarge: large texts are refused before they are copied.
     """
-    _refuse_large(value, what=what, max_bytes=max_bytes)
+    _refuse_large(value, what=what, max_bytes=max_bytes, setting=setting)
     try:
         data = _JSON.encode(value)
         packed = _MSGPACK.encode(value) if len(data) <= max_bytes else b""
     except Exception as error:
         raise PayloadNotSerializable(_locate(value, what, error)) from error
     if len(data) > max_bytes:
-        raise _too_large(what, f"{len(data):,}", max_bytes)
+        raise _too_large(what, f"{len(data):,}", max_bytes, setting)
     # As JSON, msgspec writes NaN as null and integers of any size. As MessagePack it refuses large integers,
     # and a float is 0xCB and its exponent, all ones in NaN and infinities: the bytes say when to look closer.
     if b"\xcb\x7f" in packed or b"\xcb\xff" in packed:
@@ -111,7 +113,7 @@ def _cached_decoder(type_: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(type_)
 
 
-def _refuse_large(value: object, *, what: str, max_bytes: int) -> None:
+def _refuse_large(value: object, *, what: str, max_bytes: int, setting: str | None) -> None:
     """Refuse what is too large by ``len`` alone, down to two levels below the value."""
     level = [value]
     for _ in range(_SIZED_LEVELS):
@@ -121,7 +123,7 @@ def _refuse_large(value: object, *, what: str, max_bytes: int) -> None:
                 continue
             least = _least_size(item)
             if least > max_bytes:
-                raise _too_large(what, f"at least {least:,}", max_bytes)
+                raise _too_large(what, f"at least {least:,}", max_bytes, setting)
             if type(item) is not str and len(below) < _SIZED_ITEMS:
                 below += islice(_parts(item), _SIZED_ITEMS)
         level = below[:_SIZED_ITEMS]
@@ -142,8 +144,9 @@ def _parts(value: object) -> Iterable[object]:
     return (part for _, part in _children(value))
 
 
-def _too_large(what: str, size: str, max_bytes: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"{what}: {size} bytes of JSON, and the limit is {max_bytes:,} (max_payload)")
+def _too_large(what: str, size: str, max_bytes: int, setting: str | None) -> PayloadTooLarge:
+    named = f" ({setting})" if setting else ""
+    return PayloadTooLarge(f"{what}: {size} bytes of JSON, and the limit is {max_bytes:,}{named}")
 
 
 def _children(value: object) -> Iterator[tuple[object, object]]:

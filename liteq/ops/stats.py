@@ -1,8 +1,11 @@
 """Sizes, ages and rates of a whole file, in one struct."""
 
+from typing import Any
+
 import msgspec
 
 from liteq.model.fleet import FileFacts, LaneCount, MetricRow, QueueRecord, WorkerRecord
+from liteq.model.limits import NO_LIMIT, LimitRecord
 from liteq.model.transitions import LIVE, State
 from liteq.ops.guards import GuardStats, guard_stats
 from liteq.store.engine import Engine
@@ -29,6 +32,9 @@ class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
     failed_last_hour: int = 0
     oldest_ready_ms: int | None = None
     by_priority: dict[int, int] = {}
+    max_running: int | None = None
+    rate: str | None = None
+    """The limits of the queue: how many of its jobs may run at once, and start in a time."""
 
     @property
     def pending(self) -> int:
@@ -39,6 +45,17 @@ class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
     def full(self) -> bool:
         """Whether enqueueing is refused."""
         return self.max_pending is not None and self.pending >= self.max_pending
+
+
+class LimitStats(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit of a queue or task as it holds; ``given`` tells whether an operator has set any of it."""
+
+    of: str
+    name: str
+    max_running: int | None
+    rate: str | None
+    running: int
+    given: bool
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +74,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """The breakers and retry budgets of tasks that have any."""
     orphaned_tasks: list[str]
     """Tasks with ready jobs that no living worker can run."""
+    limits: list[LimitStats]
     file: FileFacts
 
 
@@ -66,9 +84,11 @@ def collect_stats(engine: Engine, *, now: int) -> Stats:
     metrics = engine.metrics(since_minute=now // 60_000 - RATE_MINUTES + 1)
     workers = engine.workers()
     completed = sum(row.completed for row in metrics)
+    limits = [_limit(one) for one in engine.limits()]
     return Stats(
         at=now,
-        queues=_queues(lanes, metrics, engine.queues(), now),
+        queues=_queues(lanes, metrics, engine.queues(), limits, now),
+        limits=limits,
         live=sum(lane.jobs for lane in lanes if lane.state in LIVE),
         dead=sum(lane.jobs for lane in lanes if lane.state is State.DEAD),
         completed_per_minute=completed / RATE_MINUTES,
@@ -83,11 +103,31 @@ def collect_stats(engine: Engine, *, now: int) -> Stats:
 
 
 def _queues(
-    lanes: list[LaneCount], metrics: list[MetricRow], settings: list[QueueRecord], now: int
+    lanes: list[LaneCount], metrics: list[MetricRow], settings: list[QueueRecord], limits: list[LimitStats], now: int
 ) -> list[QueueStats]:
     known = {record.name: record for record in settings}
-    names = known.keys() | {lane.queue for lane in lanes} | {row.queue for row in metrics}
-    return [_queue(name, lanes, metrics, known.get(name), now=now) for name in sorted(names)]
+    limited = {limit.name: limit for limit in limits if limit.of == "queue"}
+    names = known.keys() | limited.keys() | {lane.queue for lane in lanes} | {row.queue for row in metrics}
+    found = [_queue(name, lanes, metrics, known.get(name), now=now) for name in sorted(names)]
+    return [_with_limit(queue, limited.get(queue.name)) for queue in found]
+
+
+def _with_limit(queue: QueueStats, limit: LimitStats | None) -> QueueStats:
+    if limit is None:
+        return queue
+    return msgspec.structs.replace(queue, max_running=limit.max_running, rate=limit.rate)
+
+
+def _limit(one: LimitRecord) -> LimitStats:
+    limit = one.in_force
+    return LimitStats(
+        of=one.of,
+        name=one.name,
+        max_running=limit.max_running,
+        rate=None if limit.rate is None else str(limit.rate),
+        running=one.running,
+        given=one.given != NO_LIMIT,
+    )
 
 
 def _queue(
@@ -98,7 +138,9 @@ def _queue(
     priorities: dict[int, int] = {}
     for lane in ready:
         priorities[lane.priority] = priorities.get(lane.priority, 0) + lane.jobs
-    counts = {state.word: sum(lane.jobs for lane in mine if lane.state is state) for state in (*LIVE, State.DEAD)}
+    counts: dict[str, Any] = {
+        state.word: sum(lane.jobs for lane in mine if lane.state is state) for state in (*LIVE, State.DEAD)
+    }
     hour = [row for row in metrics if row.queue == name]
     return QueueStats(
         name=name,

@@ -9,20 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from msgspec import UNSET, UnsetType
-
 from liteq.model.batch import BatchRecord, NewBatch
-from liteq.model.firing import (
-    Advance,
-    Buffered,
-    ScheduleRecord,
-    ScheduleRow,
-    ScheduleTotals,
-    Tick,
-    TickCount,
-    TickOutcome,
-    TickRecord,
-)
 from liteq.model.fleet import Death, FileFacts, LaneCount, MetricRow, QueueRecord, WorkerCard, WorkerRecord
 from liteq.model.job import (
     Attempt,
@@ -36,15 +23,17 @@ from liteq.model.job import (
     NewJob,
     Report,
 )
-from liteq.model.transitions import State
 from liteq.store.guarding import GuardVerbs
-from liteq.store.handles import Slate, Watch
+from liteq.store.handles import DeathWatch, Slate, Watch
+from liteq.store.keeping import Keeping
+from liteq.store.limiting import Limiting
 from liteq.store.locking import LockVerbs
+from liteq.store.scheduling import Scheduling
 
-__all__ = ["Engine", "Slate", "Watch"]
+__all__ = ["DeathWatch", "Engine", "Slate", "Watch"]
 
 
-class Engine(GuardVerbs, LockVerbs, Protocol):
+class Engine(GuardVerbs, Keeping, LockVerbs, Limiting, Scheduling, Protocol):
     """What keeps jobs. Every verb is its own commit, unless ``transaction`` is open in the calling thread."""
 
     def transaction(self) -> AbstractContextManager[None]:
@@ -53,6 +42,10 @@ class Engine(GuardVerbs, LockVerbs, Protocol):
 
     def busy_here(self) -> bool:
         """Tell whether the calling thread is inside the engine, where nothing may interrupt it."""
+        ...
+
+    def intact(self) -> bool:
+        """Tell whether the file is still where it was opened; if not, nothing is written any more."""
         ...
 
     def close(self) -> None:
@@ -65,9 +58,10 @@ class Engine(GuardVerbs, LockVerbs, Protocol):
         """Store the jobs, ready or scheduled by their ``run_at``, all or none, answers in the given order.
 
         Those with parents wait until the last has completed; one whose parent is dead or cancelled already is cancelled
-        at once unless it said ``run``. Raises UniqueKeyTaken where a key is held and the job said ``raise``,
-        DependencyError where a parent does not exist or does not stand before its child, and QueueFull where a queue
-        would hold more waiting jobs than it may; a job that says ``skip`` is left out instead.
+        at once unless it said ``run``. Those whose concurrency key is in use are blocked until their turn comes.
+        Raises UniqueKeyTaken where a key is held and the job said ``raise``, DependencyError where a parent does not
+        exist or does not stand before its child, and QueueFull where a queue would hold more waiting jobs than it may;
+        a job that says ``skip`` is left out instead.
         """
         ...
 
@@ -85,8 +79,9 @@ class Engine(GuardVerbs, LockVerbs, Protocol):
     ) -> list[Claim]:
         """Take at most ``limit`` ready jobs for the worker: priority, then ``run_at``, then id. None means all queues.
 
-        Due scheduled jobs are promoted first. Takes no write lock when there is nothing to take. Of a task whose
-        breaker is open none is taken; once it is half-open, one is, on trial, until that has ended or is lost.
+        Due scheduled jobs are promoted first. No more of a queue or task than its limit lets run at once or start now;
+        the jobs of a key take turns by themselves. Of a task whose breaker is open none is taken; once it is half-open,
+        one is, on trial, until that has ended or is lost. Takes no write lock when there is nothing to take.
         """
         ...
 
@@ -114,8 +109,11 @@ class Engine(GuardVerbs, LockVerbs, Protocol):
         """running -> scheduled, no failure. LeaseLost when late."""
         ...
 
-    def release(self, claims: Sequence[Claim], *, reason: str, now: int) -> list[Claim]:
-        """running -> ready, unharmed, for each; give back those that were lost."""
+    def release(self, claims: Sequence[Claim], *, reason: str, now: int, unstarted: bool = False) -> list[Claim]:
+        """running -> ready, or blocked behind its key, unharmed, for each; give back those that were lost.
+
+        ``unstarted``: none of them had begun, so their rates get the tokens back.
+        """
         ...
 
     def abort(self, claim: Claim, *, report: Report, now: int) -> None:
@@ -167,8 +165,11 @@ class Engine(GuardVerbs, LockVerbs, Protocol):
         """Let the queue's jobs be claimed again; false when it was not paused."""
         ...
 
-    def limit_queue(self, queue: str, *, max_pending: int | UnsetType | None = UNSET) -> None:
-        """Let at most so many jobs wait in the queue; None takes the limit away. Jobs that wait already stay."""
+    def limit_pending(self, queue: str, most: int | None) -> bool:
+        """Let no more than ``most`` jobs wait in the queue, any number with None; tell whether there was a limit.
+
+        Waiting are all live jobs that do not run. Those there are stay, even if they are more.
+        """
         ...
 
     # ---- batches
@@ -185,93 +186,6 @@ class Engine(GuardVerbs, LockVerbs, Protocol):
 
     def batch_links(self, batch_id: int) -> list[tuple[int, int]]:
         """Give (parent, child) for each time that a member waits or waited for another job."""
-        ...
-
-    # ---- schedules
-
-    def put_schedules(self, rows: Sequence[ScheduleRow], *, now: int) -> list[bool]:
-        """Store each that is new, or still has the revision it is to replace; tell for each whether it was so."""
-        ...
-
-    def declare_schedule(self, record: ScheduleRecord, *, declared: bool) -> bool:
-        """Note whether a program declares it, without any other change; false when it has changed meanwhile."""
-        ...
-
-    def advance_schedules(self, steps: Sequence[Advance], *, now: int) -> set[int]:
-        """Take each step whose schedule still stands where it is expected, unpaused; give their schedules' ids.
-
-        Whoever is given an id owns the ticks that were stepped over: nobody else is given it for them.
-        """
-        ...
-
-    def live_jobs_of(self, schedule_ids: Sequence[int]) -> dict[int, list[int]]:
-        """Give the ids of the live jobs of each of the schedules that has any."""
-        ...
-
-    def record_ticks(self, ticks: Sequence[Tick], *, now: int) -> None:
-        """Leave the traces of ticks, and count them."""
-        ...
-
-    def settle_tick(self, tick: Buffered, outcome: TickOutcome, *, job_id: int | None, now: int) -> bool:
-        """Give a buffered tick its outcome, and count it as that; false when somebody else has."""
-        ...
-
-    def pause_schedule(self, schedule_id: int, *, reason: str | None, now: int) -> bool:
-        """Let the schedule be due no more until it is resumed; false when it was paused already."""
-        ...
-
-    def resume_schedule(self, schedule_id: int, *, revision: int) -> bool:
-        """Let the schedule be due again where it stands; false when it was not paused or has changed."""
-        ...
-
-    def remove_schedule(self, schedule_id: int, *, now: int) -> bool:
-        """Remove a schedule and its counts. Its jobs stay; ticks that were buffered are dropped, with a trace."""
-        ...
-
-    def due_schedules(self, *, now: int, limit: int) -> list[ScheduleRecord]:
-        """Give the schedules with a tick not later than ``now``, those that wait longest first."""
-        ...
-
-    def misplaced_schedules(self, *, latest: int, tzdata: str) -> list[ScheduleRecord]:
-        """Give those whose next tick was computed after ``latest``, or by other time zones than ``tzdata``'s."""
-        ...
-
-    def next_tick(self) -> int | None:
-        """Give the earliest tick to come of a schedule that is not paused."""
-        ...
-
-    def schedules_by_id(self, schedule_ids: Sequence[int]) -> list[ScheduleRecord]: ...
-
-    def get_schedule(self, name: str) -> ScheduleRecord | None: ...
-
-    def list_schedules(self, *, limit: int, after: str = "") -> list[ScheduleRecord]:
-        """Give the schedules by name, at most ``limit``, only names behind ``after``."""
-        ...
-
-    def ticks(self, schedule_id: int, *, limit: int) -> list[TickRecord]:
-        """Give the traces of the latest ticks first."""
-        ...
-
-    def ticks_with_job(self, schedule_id: int, ticks: Sequence[int]) -> set[int]:
-        """Give those of the ticks that have a job as far as traces are kept, or wait for one."""
-        ...
-
-    def buffered_ticks(self) -> list[Buffered]:
-        """Give, of each schedule that has any, the oldest tick that waits for an earlier job to end."""
-        ...
-
-    def freed_ticks(self, *, limit: int) -> list[Buffered]:
-        """Give at most ``limit`` of those whose schedule has no live job any more, and is not paused."""
-        ...
-
-    def tick_counts(self, schedule_id: int | None = None) -> list[TickCount]:
-        """Give how many ticks had which outcome, of one schedule or of each."""
-        ...
-
-    def schedule_totals(self, *, now: int, overdue_since: int) -> ScheduleTotals: ...
-
-    def states_of_ticks(self, *, newest: int) -> dict[State, int]:
-        """Count the jobs of the ``newest`` traces by their state."""
         ...
 
     # ---- questions
@@ -309,16 +223,19 @@ class Engine(GuardVerbs, LockVerbs, Protocol):
     def metrics(self, *, since_minute: int) -> list[MetricRow]: ...
 
     def next_due(self, *, now: int) -> int | None:
-        """Give when time alone will bring about something to claim, None when it will not.
+        """Give the earliest instant at which time alone makes a job claimable, None when there is none.
 
-        That is the earliest ``run_at`` of a scheduled job, which may be past, or when a breaker is next half-open.
+        That is the ``run_at`` of a scheduled job, the next token of a spent rate, or when a breaker is half-open.
         """
         ...
 
-    def work_left(self, *, worker_id: int, queues: Sequence[str] | None, tasks: Sequence[str], until: int) -> bool:
+    def work_left(
+        self, *, worker_id: int, queues: Sequence[str] | None, tasks: Sequence[str], until: int, now: int
+    ) -> bool:
         """Tell whether the worker has anything to run or report, or to try again before ``until``.
 
-        Jobs that were delayed and never begun do not count.
+        Jobs that were delayed and never begun do not count. Those that a limit or a key holds up do, while that is a
+        running job or the wait for a token that comes before ``until``; in a paused queue they do not.
         """
         ...
 
@@ -342,8 +259,14 @@ class Engine(GuardVerbs, LockVerbs, Protocol):
         Jobs that had started are charged a crash: ready at the first, with backoff after, dead at ``max_crashes``.
         The others go back unharmed, and so do all where the death charges nobody. A verdict of ``time_out`` is applied
         instead. ``causes`` says, by worker id, how it died, where somebody saw it end. A dead worker whose supervisor
-        lives is left to it for half a second, and a living one that has a supervisor is never taken from.
+        lives is left to it for half a second, and a living one that has a supervisor is never taken from; one whose
+        supervisor is dead is killed when its lease has run out, and taken from once that is done. Commands that a dead
+        worker of this machine has left running are killed before its jobs are taken.
         """
+        ...
+
+    def watch_deaths(self) -> DeathWatch:
+        """Give a new watch on those workers that ``expire`` last found alive."""
         ...
 
     def workers(self) -> list[WorkerRecord]: ...

@@ -10,6 +10,8 @@ from liteq.clock import Clock
 from liteq.worker.verdict import Leaving, TimeLimit
 
 TRY_AGAIN_S = 0.005
+OVERDUE_MS = 100
+_MAIN = threading.main_thread().ident or 0
 
 
 class Alarm:
@@ -27,6 +29,8 @@ class Alarm:
         self._in_task = False
         self._installed = False
         self._before: Any = None
+        self.heard_at = 0
+        """When the main thread last ran a handler of ours: with it, those of all signals that had come by then."""
 
     @property
     def possible(self) -> bool:
@@ -61,17 +65,36 @@ class Alarm:
 
     def leave_after(self, milliseconds: int) -> None:
         """Raise Leaving into whatever task runs in the main thread so much later. May be called by a signal handler."""
-        self._leave_at = self._clock.monotonic_ms() + milliseconds
+        leave_at = self._clock.monotonic_ms() + milliseconds
+        self._leave_at = leave_at if self._leave_at is None else min(self._leave_at, leave_at)
         self._set()
+
+    def is_overdue(self) -> bool:
+        """Tell whether it should have rung into the task for some time. For other threads."""
+        moment = min((one for one in (self._limit_at, self._leave_at) if one is not None), default=None)
+        return moment is not None and self._in_task and self._clock.monotonic_ms() > moment + OVERDUE_MS
+
+    def knock(self) -> None:
+        """Have the main thread run the handlers of what has come, whatever it waits in. For other threads."""
+        if self._installed and signal.getsignal(signal.SIGALRM) == self._ring:
+            signal.pthread_kill(_MAIN, signal.SIGALRM)
 
     def _set(self) -> None:
         moments = [moment for moment in (self._limit_at, self._leave_at) if moment is not None]
         # SIGALRM's default action ends the process: no timer without our handler.
         if self._installed and moments:
+            if signal.getsignal(signal.SIGALRM) != self._ring:
+                # A task took it, and left: an innocent one must not die of that.
+                signal.signal(signal.SIGALRM, self._ring)
             wait_ms = min(moments) - self._clock.monotonic_ms()
             signal.setitimer(signal.ITIMER_REAL, max(wait_ms / 1000, 0.001))
 
+    def note_heard(self) -> None:
+        """Note that a handler runs in the main thread."""
+        self.heard_at = self._clock.monotonic_ms()
+
     def _ring(self, _number: int, _frame: FrameType | None) -> None:
+        self.note_heard()
         if not self._in_task:
             return
         if self._busy():

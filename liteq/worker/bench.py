@@ -5,6 +5,7 @@ one slot that is simply a loop, without a hop between threads.
 """
 
 import logging
+import os
 import threading
 import time
 from collections import deque
@@ -25,6 +26,8 @@ LOOK_PAUSE_MS = 10
 """Between two looks for nothing: a stranger's busy commits must not keep an idle worker busy too."""
 TROUBLE_PAUSE_MS = 500
 WAITED_TOO_LONG_MS = 50
+
+EXIT_FORKED = 0
 
 T = TypeVar("T")
 
@@ -56,6 +59,7 @@ class Bench:
         self._must_leave = must_leave
         self.gave_up = False
         """Whether the bench ended with reports that could not be written."""
+        self._pid = os.getpid()
         self._pace = Pace()
         self._claimed: deque[Claim] = deque()
         self._verdicts: deque[Verdict] = deque()
@@ -69,8 +73,17 @@ class Bench:
 
     def serve(self, slot: int, alarm: Alarm | None = None) -> None:
         """Run jobs in the calling thread until the bench ends."""
-        while (claim := self._next(slot)) is not None:
-            self._verdicts.append(self._runner.run(slot, claim, alarm))
+        try:
+            while (claim := self._next(slot)) is not None:
+                verdict = self._runner.run(slot, claim, alarm)
+                if os.getpid() != self._pid:
+                    # A task forked, and its child came back here: it is no worker, and has nothing to sign off.
+                    os._exit(EXIT_FORKED)
+                self._verdicts.append(verdict)
+                self._runner.end(slot)
+        except LiteqError as error:
+            # One slot less would never be seen: the worker ends, and whoever supervises it starts another.
+            self._fail(error)
 
     def end(self) -> None:
         """Hand out nothing more; slots end with the job that they are at."""
@@ -86,7 +99,7 @@ class Bench:
             return
         if self._verdicts and now - self._reported_at > WAITED_TOO_LONG_MS:
             self._report()
-        if self._claimed and now - self._laid_at > WAITED_TOO_LONG_MS and len(self._runner.runs) >= self._slots:
+        if self._claimed and now - self._laid_at > WAITED_TOO_LONG_MS and self._runner.busy(self._slots) >= self._slots:
             self._give_back("it waited behind a long job")
 
     def close(self) -> None:
@@ -126,24 +139,26 @@ class Bench:
     def _fetch(self) -> None:
         try:
             found = self._exchange(0 if self._ended else self._room())
+            if not found and not self._ended:
+                self._rest()
         except (Busy, DiskFull) as error:
             log.warning("cannot write now, trying again: %s", error)
             self._pause_in_trouble()
             return
         except LiteqError as error:
-            log.exception("this worker cannot go on")
-            self.error = error
-            self.gave_up = True
-            self.end()
-            return
-        if not found and not self._ended:
-            self._rest()
+            self._fail(error)
+
+    def _fail(self, error: LiteqError) -> None:
+        log.error("this worker cannot go on", exc_info=error)
+        self.error = error
+        self.gave_up = True
+        self.end()
 
     def _room(self) -> int:
         if self._laid:
             spent = self._desk.clock.monotonic_ms() - self._laid_at
             self._pace.note(self._laid, spent * self._slots / 1000)
-        return self._pace.batch(max(1, self._slots - len(self._runner.runs)))
+        return self._pace.batch(max(1, self._slots - self._runner.busy(self._slots)))
 
     def _exchange(self, limit: int) -> bool:
         claims = self._report(limit)
@@ -192,7 +207,7 @@ class Bench:
     def _give_back(self, reason: str) -> None:
         back = drain(self._claimed)
         try:
-            self._desk.release(back, reason)
+            self._desk.release(back, reason, unstarted=True)
         except BaseException:
             self._claimed.extend(back)
             raise

@@ -6,15 +6,19 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 
+import msgspec
+
 from liteq.clock import Clock
 from liteq.model.fleet import Death
-from liteq.model.transitions import Outcome
 from liteq.worker.leash import Farewell, Hello, Line
 from liteq.worker.limits import EXIT_OVERDUE
 from liteq.worker.machine import kill_with_descendants, oom_kills, signal_name
 
 RELEASE_MS = 5_000
-"""What a worker gets, after the grace, to give back what runs; then it is killed."""
+"""What a worker gets, after the grace, to give back what runs; then it is killed.
+
+So much has one that has signed off, too: a thread that a task left behind keeps a Python from ending.
+"""
 
 
 class Child:
@@ -61,18 +65,36 @@ class Child:
                 self.hello = word
             else:
                 self.farewell = word
+                self.kill_at = self.kill_at or self._clock.monotonic_ms() + RELEASE_MS
         return self.hello is not None and not known
 
     def ask_to_stop(self, why: str, *, grace_ms: int) -> None:
-        """Have it drain; asked again, it gives back what runs. After the grace and some more it is to be killed."""
+        """Have it end: its running jobs have the grace, and no more than that and some seconds later it is killed."""
+        self._ask(signal.SIGTERM, why, grace_ms)
+
+    def ask_to_give_back(self, why: str) -> None:
+        """Have it end and give back what runs, whether or not it was asked to stop before."""
+        if self.leaving is None:
+            self._ask(signal.SIGTERM, why, 0)
+        # Another signal than before: of two that are pending, the kernel delivers two alike as one.
+        self._ask(signal.SIGINT, why, 0)
+
+    def ask_to_drain(self, why: str) -> bool:
+        """Have it end once its running jobs have, however long they take; tell whether it can hear that."""
+        if self.hello is None or not self.line.say_drain():
+            return False
+        self.leaving = self.leaving or why
+        return True
+
+    def _ask(self, number: signal.Signals, why: str, grace_ms: int) -> None:
         self.leaving = self.leaving or why
         self.kill_at = self._clock.monotonic_ms() + grace_ms + RELEASE_MS
         with suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(number)
 
     def kill(self, death: Death) -> None:
         """End it now, for a reason that is known."""
-        self._death = self._death or death
+        self._death = self._death or msgspec.structs.replace(death, pid=self.pid)
         self.kill_at = None
         # Else a command of a job that is about to run again would run on beside it.
         kill_with_descendants(self.pid)
@@ -84,14 +106,19 @@ class Child:
         """Tell how it ended, for the jobs that it leaves behind."""
         if self._death is not None:
             return self._death
-        if code == EXIT_OVERDUE:
-            return Death(cause="its worker ended for a job past its time", outcome=Outcome.RELEASED)
         if code >= 0:
-            return Death(cause=f"its worker ended with exit code {code}", exit_code=code)
+            # A job may end its process with that code too; the verdicts in the file tell.
+            unsure = code == EXIT_OVERDUE
+            return Death(cause=f"its worker ended with exit code {code}", exit_code=code, pid=self.pid, unsure=unsure)
         cause = f"its worker was killed by {signal_name(-code)}"
         if code == -signal.SIGKILL and oom_kills() != self._oom_kills:
             cause += ", probably out of memory: the kernel has killed for it meanwhile"
-        return Death(cause=cause, exit_code=code)
+        return Death(cause=cause, exit_code=code, pid=self.pid)
+
+    def ended_in_order(self, code: int) -> bool:
+        """Tell whether its end was to be expected: it has signed off, was asked to leave, or a job's time was over."""
+        overdue = code == EXIT_OVERDUE and self.hello is not None
+        return overdue or self.farewell is not None or self.leaving is not None
 
     def close(self) -> None:
         self.line.close()

@@ -5,11 +5,11 @@ import socket
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Self
 
-from liteq.clock import Clock
-from liteq.errors import InvalidOption, LiteqError, WrongState
+from liteq.clock import Clock, to_datetime
+from liteq.errors import Busy, DiskFull, FileMoved, InvalidOption, LeaseLost, LiteqError, WrongState
 from liteq.model.fleet import WorkerCard
 from liteq.model.instants import to_ms
 from liteq.model.job import Claim, Report
@@ -24,7 +24,11 @@ LOOK_FOR_DEAD_MS = 250
 
 
 class ClaimedJob:
-    """One job in the caller's hands. Exactly one of its verbs may be called; a late one raises LeaseLost."""
+    """One job in the caller's hands. Exactly one of its verbs may be called; a late one raises LeaseLost.
+
+    Nobody interrupts the caller when the job's time limit is over: ``deadline`` says when, ``overdue`` that it is. What
+    is reported after that is a job that timed out.
+    """
 
     def __init__(self, claim: Claim, engine: Engine, clock: Clock, slate: Slate) -> None:
         self._claim = claim
@@ -32,6 +36,8 @@ class ClaimedJob:
         self._engine = engine
         self._clock = clock
         self._started_at = clock.now_ms()
+        # A clock that is set must not end anybody's time.
+        self._over_at = None if claim.timeout_ms is None else clock.monotonic_ms() + claim.timeout_ms
         self.reported = False
 
     @property
@@ -51,6 +57,17 @@ class ClaimedJob:
         return self._claim.queue
 
     @property
+    def deadline(self) -> datetime | None:
+        """When the time limit ends, UTC; None without one."""
+        timeout_ms = self._claim.timeout_ms
+        return None if timeout_ms is None else to_datetime(self._started_at + timeout_ms)
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the time limit is over."""
+        return self._over_at is not None and self._clock.monotonic_ms() >= self._over_at
+
+    @property
     def args(self) -> Any:
         """The arguments as plain JSON values. Raises Undecodable."""
         return decode(self._claim.args, decoder(Any), what="args")
@@ -60,7 +77,11 @@ class ClaimedJob:
         self._slate.beat(self._clock.monotonic_ms())
 
     def complete(self, result: Any = None) -> None:
-        """The work is done."""
+        """The work is done. After the time limit it is recorded as timed out instead, and LeaseLost raised."""
+        if self.overdue and not self.reported:
+            words = f"timed out after {(self._claim.timeout_ms or 0) / 1000:g} s"
+            self.retry(words)
+            raise LeaseLost(f"job {self.id} {words}, before it was reported as complete; that is what is recorded")
         data = None if result is None else encode(result, what="result", max_bytes=MAX_RESULT)
         report = self._report(Outcome.COMPLETED)
         self._engine.complete(self._claim, result=data, report=report, now=report.finished_at)
@@ -103,6 +124,8 @@ class ClaimedJob:
         if self.reported:
             raise WrongState(f"job {self.id} was already reported in attempt {self.attempt}")
         words = describe(error) if isinstance(error, BaseException) else error
+        if outcome is Outcome.FAILED and self.overdue:
+            outcome = Outcome.TIMED_OUT
         return Report(
             outcome=outcome,
             started_at=self._started_at,
@@ -126,9 +149,9 @@ class Claims:
         wait: bool,
         lease_ms: int | None = None,
     ) -> None:
+        self._closed = True
         if limit < 1:
             raise InvalidOption(f"limit must be at least 1, not {limit}")
-        self._closed = True
         self._engine = engine
         self._clock = clock
         self._queues = None if queues is None else tuple(queues)
@@ -137,8 +160,12 @@ class Claims:
         self._wait = wait
         name = f"{socket.gethostname()}:{os.getpid()} claims"
         card = WorkerCard(name=name, tasks=self._tasks, queues=self._queues, slots=limit, lease_ms=lease_ms)
-        self._slate = engine.register_worker(card, now=clock.now_ms())
         self._watch = engine.watch()
+        try:
+            self._slate = engine.register_worker(card, now=clock.now_ms())
+        except BaseException:
+            self._watch.close()
+            raise
         self._closed = False
         self._waiting: deque[Claim] = deque()
         self._given: dict[int, tuple[ClaimedJob, Claim]] = {}
@@ -190,6 +217,8 @@ class Claims:
         now, monotonic = self._clock.now_ms(), self._clock.monotonic_ms()
         self._slate.beat(monotonic)
         if monotonic >= self._expire_at:
+            if not self._given:
+                self._refuse_lost()
             self._expire_at = monotonic + LOOK_FOR_DEAD_MS
             self._engine.expire(now=now, monotonic=monotonic)
         self._waiting += self._engine.claim(
@@ -204,13 +233,32 @@ class Claims:
             idle = LONGEST_IDLE_MS if due is None else max(1, min(LONGEST_IDLE_MS, due - now))
             self._watch.wait(idle)
 
+    def _refuse_lost(self) -> None:
+        """Raise FileMoved where the file, or the proof that this loop lives, is no longer where others look for it."""
+        if not self._engine.intact():
+            raise FileMoved("the file was deleted, renamed or replaced while open; nothing is claimed any more")
+        if not self._slate.intact():
+            self.close()
+            raise FileMoved("the lock file of this loop was removed; close the app and begin a new loop")
+
     def close(self) -> None:
-        """Give back what was claimed and not reported, and be a worker no more."""
+        """Give back what was claimed and not reported, and be a worker no more. After Busy it may be tried again."""
         if self._closed:
             return
         back = [claim for job, claim in self._given.values() if not job.reported] + list(self._waiting)
-        if back:
-            self._engine.release(back, reason="the loop ended", now=self._clock.now_ms())
-        self._engine.retire_worker(self._slate)
-        self._watch.close()
+        try:
+            if back:
+                self._engine.release(back, reason="the loop ended", now=self._clock.now_ms())
+            self._engine.retire_worker(self._slate)
+        except (Busy, DiskFull):
+            raise
+        except LiteqError:
+            self._let_all_go()
+            raise
+        self._let_all_go()
+
+    def _let_all_go(self) -> None:
         self._closed = True
+        # Whoever signed off has none; else it is found dead, and its jobs are taken.
+        self._slate.release(remove=False)
+        self._watch.close()

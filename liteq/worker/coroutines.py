@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import os
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from liteq.errors import Busy, DiskFull, LiteqError
@@ -12,13 +14,17 @@ from liteq.job import Run, running
 from liteq.model.job import Claim
 from liteq.store.engine import Watch
 from liteq.task import Definition
-from liteq.worker.bench import LONGEST_IDLE_MS, LOOK_PAUSE_MS, TROUBLE_PAUSE_MS, drain
+from liteq.worker.bench import EXIT_FORKED, LOOK_PAUSE_MS, TROUBLE_PAUSE_MS, drain
+from liteq.worker.deafness import hear_no_signals
 from liteq.worker.desk import Desk
 from liteq.worker.records import kept
 from liteq.worker.runner import Runner, not_started
-from liteq.worker.verdict import Extra, Leaving, TimeLimit, Verdict
+from liteq.worker.verdict import Extra, Leaving, TimeLimit, Verdict, with_last_words
 
 LARGEST_BATCH = 256
+LONGEST_LISTEN_MS = 2_000
+LONGEST_REST_S = 2 * LONGEST_LISTEN_MS / 1000
+"""Longer than the watch waits: woken from here, it would take that for a commit and look again and again."""
 
 log = logging.getLogger("liteq.worker")
 
@@ -37,7 +43,7 @@ class CoroutineSlots:
         slots: int,
         burst: bool,
     ) -> None:
-        self.error: LiteqError | None = None
+        self.error: Exception | None = None
         self._desk = desk
         self._runner = runner
         self._watch = watch
@@ -49,6 +55,7 @@ class CoroutineSlots:
         self._leaving = False
         self._reporting = False
         self._looked_at = 0
+        self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="liteq-coroutines", daemon=True)
 
@@ -59,6 +66,10 @@ class CoroutineSlots:
         """Wait for the end; tell whether it came in time."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    def look_up(self) -> None:
+        """End the present rest: there may be nothing more to wait for."""
+        self._watch.wake()
 
     def leave(self) -> None:
         """Cancel what still runs; those jobs are given back."""
@@ -89,6 +100,8 @@ class CoroutineSlots:
     def _run(self) -> None:
         try:
             asyncio.run(self._main())
+        except Exception as error:  # noqa: BLE001  logged there, and raised where the worker is joined
+            self._fail(error)
         finally:
             self._watch.close()
 
@@ -96,11 +109,29 @@ class CoroutineSlots:
         self._loop = asyncio.get_running_loop()
         # Reports and claims go through one thread, in order; the loop goes on while that waits for the disk.
         with (
-            ThreadPoolExecutor(max_workers=1, thread_name_prefix="liteq-desk") as clerk,
-            ThreadPoolExecutor(max_workers=1, thread_name_prefix="liteq-watch") as watcher,
+            ThreadPoolExecutor(1, "liteq-desk", initializer=hear_no_signals) as clerk,
+            ThreadPoolExecutor(1, "liteq-watch", initializer=hear_no_signals) as watcher,
         ):
-            while await self._turn(clerk, watcher):
+            while await self._try_turn(clerk, watcher):
                 pass
+
+    async def _try_turn(self, clerk: ThreadPoolExecutor, watcher: ThreadPoolExecutor) -> bool:
+        try:
+            return await self._turn(clerk, watcher)
+        except (Busy, DiskFull) as error:
+            log.warning("cannot write now, trying again: %s", error)
+            await asyncio.sleep(TROUBLE_PAUSE_MS / 1000)
+            return True
+        except LiteqError as error:
+            self._fail(error)
+            self._cancel_all()
+            return False
+
+    def _fail(self, error: Exception) -> None:
+        """End the whole worker: without this thread it would take coroutine jobs from others and never run them."""
+        log.error("this worker cannot go on", exc_info=error)
+        self.error = error
+        self._desk.stopping = True
 
     async def _turn(self, clerk: ThreadPoolExecutor, watcher: ThreadPoolExecutor) -> bool:
         """Report and claim once, then wait for the next occasion; false when all is over."""
@@ -108,17 +139,7 @@ class CoroutineSlots:
         ending = self.error is not None or self._desk.stopping or self._desk.spent()
         if ending and not self._active and not self._verdicts:
             return False
-        try:
-            claims = await loop.run_in_executor(clerk, self._exchange, 0 if ending else len(self._free))
-        except (Busy, DiskFull) as error:
-            log.warning("cannot write now, trying again: %s", error)
-            await asyncio.sleep(TROUBLE_PAUSE_MS / 1000)
-            return True
-        except LiteqError as error:
-            log.exception("this worker cannot go on")
-            self.error = error
-            self._cancel_all()
-            return False
+        claims = await loop.run_in_executor(clerk, self._exchange, 0 if ending else len(self._free))
         for claim in claims:
             self._begin(claim)
         if claims and self._free:
@@ -159,7 +180,7 @@ class CoroutineSlots:
         if not waits or self._verdicts:
             await asyncio.sleep(0)
         else:
-            await asyncio.wait(waits, timeout=LONGEST_IDLE_MS / 1000, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, timeout=LONGEST_REST_S, return_when=asyncio.FIRST_COMPLETED)
         if heard is not None:
             if not heard.done():
                 # Called back for a finished coroutine; a call after its end would end the next wait at once.
@@ -170,7 +191,7 @@ class CoroutineSlots:
             await asyncio.sleep(too_soon / 1000)
 
     def _listen(self) -> bool:
-        return self._watch.wait(self._desk.idle_ms(LONGEST_IDLE_MS))
+        return self._watch.wait(self._desk.idle_ms(LONGEST_LISTEN_MS))
 
     def _begin(self, claim: Claim) -> None:
         slot = self._free.popleft()
@@ -182,7 +203,20 @@ class CoroutineSlots:
             return
         task = asyncio.get_running_loop().create_task(self._carry_out(claim, slot, run, started_at))
         self._active[task] = run
-        task.add_done_callback(self._active.pop)
+        task.add_done_callback(partial(self._ended, slot, started_at))
+
+    def _ended(self, slot: int, started_at: int, task: asyncio.Task[None]) -> None:
+        run = self._active.pop(task)
+        if task.cancelled():
+            # Cancelled before its first step, it had no chance to say so itself.
+            cause = self._cause(asyncio.CancelledError(), run, None)
+            self._lay(slot, self._runner.judge.failed(run, None, cause, started_at, Extra()))
+
+    def _lay(self, slot: int, verdict: Verdict) -> None:
+        self._verdicts.append(verdict)
+        self._runner.slate.clear(slot)
+        self._runner.end(slot)
+        self._free.append(slot)
 
     async def _carry_out(self, claim: Claim, slot: int, run: Run, started_at: int) -> None:
         try:
@@ -190,10 +224,9 @@ class CoroutineSlots:
         except Exception as error:
             log.exception("the end of job %d could not be judged", claim.job_id, extra={"job_id": claim.job_id})
             verdict = self._runner.judge.broken(claim, error, started_at)
-        self._verdicts.append(verdict)
-        self._runner.slate.clear(slot)
-        self._runner.end(slot)
-        self._free.append(slot)
+        if os.getpid() != self._pid:
+            os._exit(EXIT_FORKED)
+        self._lay(slot, with_last_words(verdict, run))
 
     async def _verdict(self, claim: Claim, run: Run, started_at: int) -> Verdict:
         running.set(run)

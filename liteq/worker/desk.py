@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 from liteq.clock import Clock
 from liteq.errors import InvalidOption, LeaseLost, LiteqError, StorageError, WrongState
-from liteq.model.job import Claim
+from liteq.model.job import Claim, Expired
+from liteq.model.transitions import State
 from liteq.store.engine import Engine, Slate
+from liteq.worker.scribe import Scribe
 from liteq.worker.verdict import Verdict
 
 RETRIES_WAITED_FOR_MS = 3_600_000
@@ -33,6 +35,7 @@ class Desk:
         self.engine = engine
         self.clock = clock
         self.slate = slate
+        self.scribe = Scribe(engine, clock)
         self.stopping = False
         """Whether nothing more is to be claimed. A plain flag: signal handlers set it, and must take no lock."""
         self.counts: Counter[str] = Counter()
@@ -64,7 +67,9 @@ class Desk:
         if not verdicts:
             return self._claim(tasks, limit) if limit else []
         accepted: Counter[str] = Counter()
-        with self.engine.transaction():
+        memories = [verdict.memory for verdict in verdicts if verdict.memory is not None]
+        with self.scribe.last_words(memories), self.engine.transaction():
+            self.scribe.take_down(memories)
             self._report(verdicts, accepted)
             claims = self._claim(tasks, limit) if limit else []
         with self._lock:
@@ -82,23 +87,30 @@ class Desk:
                 log.exception("the report of job %d was refused", verdict.claim.job_id)
                 self._report_and_claim([verdict.refused(error)], (), 0)
 
-    def release(self, claims: Sequence[Claim], reason: str) -> None:
-        """Give claims back that were not started."""
+    def release(self, claims: Sequence[Claim], reason: str, *, unstarted: bool) -> None:
+        """Give claims back; ``unstarted`` ones have cost their rates nothing."""
         if claims:
-            self.engine.release(claims, reason=reason, now=self.clock.now_ms())
+            self.engine.release(claims, reason=reason, now=self.clock.now_ms(), unstarted=unstarted)
             with self._lock:
                 self.counts["claimed"] -= len(claims)
                 self.counts["release"] += len(claims)
+
+    def note_poison(self, taken: Expired) -> None:
+        """Count a job that was taken from a dead worker and is not worth another attempt."""
+        with self._lock:
+            self.counts["poison"] += taken.state is State.DEAD
 
     def work_left(self) -> bool:
         """Tell whether a burst has to go on, be it for tasks of another kind: those may enqueue the caller's."""
         if self.stopping or self.spent():
             return False
+        now = self.clock.now_ms()
         return self.engine.work_left(
             worker_id=self.slate.worker_id,
             queues=self._queues,
             tasks=self._all_tasks,
-            until=self.clock.now_ms() + RETRIES_WAITED_FOR_MS,
+            until=now + RETRIES_WAITED_FOR_MS,
+            now=now,
         )
 
     def idle_ms(self, longest: int) -> int:

@@ -40,7 +40,11 @@ class Judging:
         well: list[WorkerRecord] = []
         for record in engine.workers():
             child = children.get(record.id)
-            if child is None or not record.alive:
+            # A pid that is another's: the file was replaced, and its worker is only a namesake.
+            if child is None or child.pid != record.pid or child.farewell is not None:
+                continue
+            if not record.alive:
+                self._end_lost(child)
                 continue
             overdue = self._overdue(record, now)
             if overdue:
@@ -64,6 +68,11 @@ class Judging:
         ids = ", ".join(str(job.job_id) for job in overdue)
         self._tell("overdue", child, f"job {ids} is past its time and does not stop; its process is killed")
         child.kill(Death(cause="its worker was killed for a job past its time", outcome=Outcome.RELEASED))
+
+    def _end_lost(self, child: Child) -> None:
+        """End a process whose lock is free although it lives: others have its jobs, or are about to."""
+        self._tell("killed", child, "its lock is gone (a task ran exec, or closed what it found open); it is killed")
+        child.kill(Death(cause="its worker lost its lock: a task ran exec, or closed every descriptor"))
 
     def _end_hung(self, record: WorkerRecord, child: Child, now: int) -> None:
         silent = (record.silent_for(now) or 0) / 1000

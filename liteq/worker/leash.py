@@ -3,10 +3,12 @@
 import os
 import socket
 from contextlib import suppress
+from typing import Literal
 
 import msgspec
 
 LONGEST_LINE = 64 * 1024
+_DRAIN = b"d"
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
@@ -49,14 +51,17 @@ class Leash:
         """Say what was done and why it ends."""
         self._say(Farewell(counts=counts, why=why))
 
-    def is_cut(self) -> bool:
-        """Tell whether the supervisor is gone."""
+    def fileno(self) -> int:
+        return self._line.fileno()
+
+    def hear(self) -> Literal["drain", "gone"] | None:
+        """Tell whether the supervisor wants this worker to end once its jobs have, or is gone itself."""
         try:
-            return not self._line.recv(1)
+            return "drain" if self._line.recv(16) else "gone"
         except BlockingIOError:
-            return False
+            return None
         except OSError:
-            return True
+            return "gone"
 
     def _say(self, word: Word) -> None:
         # A supervisor that is gone, or that does not listen, learns it from the file.
@@ -93,6 +98,13 @@ class Line:
             with suppress(msgspec.MsgspecError):
                 words.append(_decoder.decode(line))
         return words
+
+    def say_drain(self) -> bool:
+        """Ask the worker to end once its jobs have; tell whether the line still takes it."""
+        try:
+            return not self.is_over and self._ours.send(_DRAIN) > 0
+        except OSError:
+            return False
 
     def close(self) -> None:
         self._ours.close()

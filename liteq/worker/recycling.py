@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from liteq.model.fleet import WorkerRecord
 from liteq.worker.child import Child
 from liteq.worker.machine import resident_bytes
 
 LOOK_EVERY_MS = 1_000
+NEW_CODE = "its code has changed"
 
 
 class Recycling:
@@ -14,6 +16,7 @@ class Recycling:
     def __init__(self, *, max_memory: int | None, max_time_ms: int | None) -> None:
         self._max_memory = max_memory
         self._max_time_ms = max_time_ms
+        self._worked: set[int] = set()
         self._look_at = 0
         self._outdated: list[Child] = []
 
@@ -21,19 +24,24 @@ class Recycling:
         """Have all the present children replaced: their code is of yesterday."""
         self._outdated = list(children)
 
+    def note(self, workers: Sequence[WorkerRecord]) -> None:
+        """Take in who has ended a job since it began: who is too large before that would be so again."""
+        self._worked = {worker.pid for worker in workers if worker.done}
+
     def due(self, children: Sequence[Child], *, wanted: int, now: int) -> list[tuple[Child, str]]:
         """Give those that are to leave now, and why. ``wanted`` is how many children there should be."""
         staying = [child for child in children if child.leaving is None]
         due: list[tuple[Child, str]] = []
         if self._max_memory is not None and now >= self._look_at:
             self._look_at = now + LOOK_EVERY_MS
-            due += [(child, why) for child in staying if (why := self._too_large(child, self._max_memory))]
+            used = [child for child in staying if child.pid in self._worked]
+            due += [(child, why) for child in used if (why := self._too_large(child, self._max_memory))]
         # While one is away or still starting, the others are needed.
         if due or sum(child.hello is not None for child in staying) < wanted:
             return due
         self._outdated = [child for child in self._outdated if child in staying]
         if self._outdated:
-            return [(self._outdated.pop(0), "its code has changed")]
+            return [(self._outdated.pop(0), NEW_CODE)]
         old = [
             child for child in staying if self._max_time_ms is not None and now - child.started_at > self._max_time_ms
         ]

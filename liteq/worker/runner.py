@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from liteq.clock import Clock
 from liteq.errors import LiteqError, UnknownTask
 from liteq.job import Run, running
 from liteq.lock import Locks
+from liteq.memory import Memory
 from liteq.model.job import Claim, JobRecord, Report
 from liteq.model.transitions import Outcome
 from liteq.registry import Registry
@@ -15,7 +17,7 @@ from liteq.task import Definition
 from liteq.worker.alarm import Alarm
 from liteq.worker.commands import TERM_GRACE_MS, Output, run_command
 from liteq.worker.records import kept
-from liteq.worker.verdict import NOTHING, Extra, Judge, Verdict
+from liteq.worker.verdict import NOTHING, Extra, Judge, Verdict, with_last_words
 
 log = logging.getLogger("liteq.worker")
 
@@ -32,9 +34,13 @@ class Runner:
         *,
         kill_after_ms: int,
         ask_parents: Callable[[int], list[JobRecord]],
+        open_memory: Callable[[Claim], Memory],
         locks: Locks,
+        must_leave: Callable[[], bool],
     ) -> None:
+        self._must_leave = must_leave
         self.ask_parents = ask_parents
+        self.open_memory = open_memory
         self.locks = locks
         self.tasks = tasks
         self.clock = clock
@@ -50,6 +56,7 @@ class Runner:
         run = Run(claim)
         run.ask_parents = self.ask_parents
         run.locks = self.locks
+        run.open_memory = self.open_memory
         deadline = 0
         if claim.timeout_ms is not None:
             run.deadline_at = now + claim.timeout_ms
@@ -61,8 +68,19 @@ class Runner:
 
     def extra_ms(self, claim: Claim) -> int:
         """Give what a task's own kind of stopping needs on top: a command's group is first asked, then killed."""
+        return 2 * TERM_GRACE_MS if self._is_command(claim) else 0
+
+    def busy(self, slots: int) -> int:
+        """Give how many of the first slots are busy."""
+        return sum(slot < slots for slot in list(self.runs))
+
+    def runs_commands(self) -> bool:
+        """Tell whether any slot runs a command, which ends soon after its worker must leave."""
+        return any(self._is_command(run.claim) for run in list(self.runs.values()))
+
+    def _is_command(self, claim: Claim) -> bool:
         definition = self.tasks.get(claim.task)
-        return 2 * TERM_GRACE_MS if definition is not None and definition.kind == "command" else 0
+        return definition is not None and definition.kind == "command"
 
     def end(self, slot: int) -> None:
         """Note that the slot is free, and release what its attempt has left behind."""
@@ -79,16 +97,19 @@ class Runner:
         return definition
 
     def run(self, slot: int, claim: Claim, alarm: Alarm | None) -> Verdict:
-        """Carry the claim out in this thread. Whatever the task raises becomes its verdict."""
+        """Carry the claim out in this thread. Whatever the task raises becomes its verdict.
+
+        The slot is busy until ``end``: between the two the verdict must be laid where it is reported.
+        """
         try:
             run, started_at = self.begin(slot, claim)
         except LiteqError as error:
             return not_started(claim, error, self.clock.now_ms())
         try:
-            return self._carry_out(slot, run, started_at, alarm)
+            return with_last_words(self._carry_out(slot, run, started_at, alarm), run)
         except Exception as error:
             log.exception("the end of job %d could not be judged", claim.job_id, extra={"job_id": claim.job_id})
-            return self.judge.broken(claim, error, started_at)
+            return with_last_words(self.judge.broken(claim, error, started_at), run)
 
     def _carry_out(self, slot: int, run: Run, started_at: int, alarm: Alarm | None) -> Verdict:
         token = running.set(run)
@@ -96,30 +117,35 @@ class Runner:
         output = Output()
         try:
             definition = self.definition(run.claim)
-            value = self._invoke(definition, run, alarm, output)
+            value = self._invoke(slot, definition, run, alarm, output)
         except BaseException as error:  # noqa: BLE001  SystemExit in a task must not end the worker
             return self.judge.failed(run, definition, error, started_at, _extra(run, definition, output))
         else:
             return self.judge.returned(run, definition, value, started_at, _extra(run, definition, output))
         finally:
             running.reset(token)
-            self.end(slot)
 
-    def _invoke(self, definition: Definition, run: Run, alarm: Alarm | None, output: Output) -> object:
+    def _invoke(self, slot: int, definition: Definition, run: Run, alarm: Alarm | None, output: Output) -> object:
+        if definition.kind == "command":
+            # Never by alarm: raised while the process is being started, it would leave that to nobody.
+            command = definition.signature.invoke(run.claim.args, run)
+            run_command(
+                command,
+                run,
+                self.clock,
+                output,
+                mark=self.slate.run_mark(run.claim.job_id, run.claim.attempt),
+                note=partial(self.slate.command, slot),
+                must_leave=self._must_leave,
+            )
+            return None
         if alarm is None:
-            return self._call(definition, run, output)
+            return definition.signature.invoke(run.claim.args, run)
         try:
-            alarm.enter_task(None if definition.kind == "command" else run.claim.timeout_ms)
-            return self._call(definition, run, output)
+            alarm.enter_task(run.claim.timeout_ms)
+            return definition.signature.invoke(run.claim.args, run)
         finally:
             alarm.leave_task()
-
-    def _call(self, definition: Definition, run: Run, output: Output) -> object:
-        value = definition.signature.invoke(run.claim.args, run)
-        if definition.kind != "command":
-            return value
-        run_command(value, run, self.clock, output)
-        return None
 
 
 def not_started(claim: Claim, error: LiteqError, now: int) -> Verdict:

@@ -9,18 +9,20 @@ from liteq.store.engine import Engine
 LOOK_EVERY_MS = 1_000
 WAITED_MS = 1_000
 """Once the oldest ready job has waited for so long, and everybody is busy, one more is worth it."""
-IDLE_MS = 30_000
-"""Who has had nothing to do for so long is spared."""
+SPARE_AFTER_MS = 30_000
+"""Who has had nothing to do for so long is spared, if nothing else was asked for."""
 
 
 class Scaling:
     """Watches who is busy. One process more or less at a time, so that it never swings."""
 
-    def __init__(self, *, fewest: int, most: int) -> None:
+    def __init__(self, *, fewest: int, most: int, spare_after_ms: int = SPARE_AFTER_MS) -> None:
         self.fewest = fewest
         self.most = most
         self._look_at = 0
+        self._spare_after_ms = spare_after_ms
         self._idle_since: dict[int, int] = {}
+        self._done: dict[int, int] = {}
 
     def more(self, engine: Engine, workers: Sequence[WorkerRecord], *, now: int, monotonic: int) -> bool:
         """Tell whether one more process is wanted. ``workers`` are all that there are to count on."""
@@ -36,13 +38,15 @@ class Scaling:
     def spare(self, workers: Sequence[WorkerRecord], *, monotonic: int) -> int | None:
         """Give the id of a worker that is not needed, None when all are."""
         for worker in workers:
-            if worker.started:
+            # Short jobs may lie between two looks.
+            if worker.started or worker.done != self._done.get(worker.id, worker.done):
                 self._idle_since.pop(worker.id, None)
             else:
                 self._idle_since.setdefault(worker.id, monotonic)
+        self._done = {worker.id: worker.done for worker in workers}
         idle = {worker.id for worker in workers} & set(self._idle_since)
         self._idle_since = {worker_id: self._idle_since[worker_id] for worker_id in idle}
-        bored = [worker_id for worker_id in idle if monotonic - self._idle_since[worker_id] > IDLE_MS]
+        bored = [worker_id for worker_id in idle if monotonic - self._idle_since[worker_id] > self._spare_after_ms]
         return max(bored) if bored and len(workers) > self.fewest else None
 
 

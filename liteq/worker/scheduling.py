@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from liteq.errors import Busy, DiskFull, LiteqError
 from liteq.scheduler import FireResult, Scheduler
+from liteq.worker.deafness import hear_no_signals
 
 LONGEST_SLEEP_MS = 1_000
 """Covers a machine that slept, a clock that was set, and schedules that others have stored meanwhile."""
@@ -21,7 +22,7 @@ class SchedulerLoop:
         self._scheduler = scheduler
         self._tell = tell or _log_fired
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self.run, name="liteq-scheduler", daemon=True)
+        self._thread = threading.Thread(target=self._run_in_thread, name="liteq-scheduler", daemon=True)
 
     def start(self) -> None:
         """Fire what is due now, then go on in a thread."""
@@ -37,6 +38,10 @@ class SchedulerLoop:
     def end(self) -> None:
         """End after the present pass. Signal handlers may call it."""
         self._over.set()
+
+    def _run_in_thread(self) -> None:
+        hear_no_signals()
+        self.run()
 
     def run(self) -> None:
         """Fire until stopped."""

@@ -1,26 +1,31 @@
-"""The side thread of a worker: beats, minds what waits too long, passes on cancels, takes from the dead, tidies."""
+"""The side thread of a worker: minds what waits too long, passes on cancels, takes from the dead, tidies."""
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from liteq.errors import Busy, DiskFull
 from liteq.worker.bench import Bench
 from liteq.worker.breakers import BreakerLog
+from liteq.worker.deafness import hear_no_signals
 from liteq.worker.desk import Desk
+from liteq.worker.hearing import Hearing
 from liteq.worker.leash import Leash
 from liteq.worker.limits import Limits
+from liteq.worker.pulse import Pulse
 from liteq.worker.runner import Runner
 
 BUSY_TURN_MS = 50
-IDLE_TURN_MS = 250
-BEAT_EVERY_MS = 1_000
-BEATS_IN_A_LEASE = 4
-FROZEN_MS = 2_000
-"""After so long a pause this process was stopped itself, and knows nothing about others until they have beaten."""
-LOOK_FOR_DEAD_MS = 250
+IDLE_TURN_MS = 500
+LOOK_AROUND_EVERY_MS = 1_000
+FROZEN_MS = 500
+"""Woken so much too late, this process was stopped itself, and knows nothing about others until they have beaten."""
+PATIENCE_MS = 2_000
 LOOK_FOR_CANCELS_MS = 250
 LOOK_AT_BREAKERS_MS = 250
+WRITE_DOWN_MS = 250
+"""Between two commits of what running jobs say, for all of them together."""
 TEND_EVERY_MS = 5_000
 PRUNE_EVERY_MS = 5_000
 PRUNED_AT_ONCE = 500
@@ -43,6 +48,7 @@ class Tender:
         lease_ms: int | None,
         leash: Leash | None,
         retention_ms: int | None,
+        hearing: Hearing,
         breakers: BreakerLog,
         stop_coroutine: Callable[..., None] | None,
     ) -> None:
@@ -50,32 +56,41 @@ class Tender:
         self._limits = limits
         self._lease_ms = lease_ms
         self._leash = leash
-        self._beat_every_ms = BEAT_EVERY_MS if lease_ms is None else min(BEAT_EVERY_MS, lease_ms // BEATS_IN_A_LEASE)
-        self._beaten_at = desk.clock.monotonic_ms()
-        self._turned_at = self._beaten_at
+        self._pulse = Pulse(desk, lease_ms=lease_ms)
+        self._looked_around_at = desk.clock.monotonic_ms()
+        self._patient_until = 0
+        self._deaths = desk.engine.watch_deaths()
         self._runner = runner
         self._bench = bench
         self._retention_ms = retention_ms
         self._breakers = breakers
+        self._hearing = hearing
         self._stop_coroutine = stop_coroutine
-        self._over = threading.Event()
+        self._over = False
         self._due: dict[str, int] = {}
         self._told = False
         self._thread = threading.Thread(target=self._run, name="liteq-tender", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+        self._pulse.start()
 
     def stop(self) -> None:
         """End and wait for the present step."""
-        self._over.set()
+        self._over = True
+        self._deaths.wake()
         self._thread.join()
+        self._deaths.close()
+        self._pulse.stop()
 
     def _run(self) -> None:
-        while not self._over.wait((BUSY_TURN_MS if self._runner.runs else IDLE_TURN_MS) / 1000):
-            self._outlive(self._turn)
-        # What the last reports led to is told too.
-        self._outlive(self._breakers.look)
+        hear_no_signals()
+        while True:
+            self._outlive(self._wait_and_turn)
+            if self._over:
+                # What the last reports led to is told too.
+                self._outlive(self._breakers.look)
+                return
 
     def _outlive(self, step: Callable[[], None]) -> None:
         try:
@@ -83,23 +98,43 @@ class Tender:
         except (Busy, DiskFull) as error:
             log.warning("upkeep has to wait: %s", error)
         except Exception:
-            # This thread also beats and takes from the dead: it must outlive whatever one step meets.
+            # This thread also takes from the dead: it must outlive whatever one step meets.
             log.exception("upkeep failed; the jobs go on")
+            time.sleep(IDLE_TURN_MS / 1000)
+
+    def _wait_and_turn(self) -> None:
+        if self._rest():
+            self._due.pop("dead", None)
+        if not self._over:
+            self._pulse.note_turn()
+            self._turn()
+
+    def _rest(self) -> bool:
+        """Wait for the next turn; tell whether somebody may have died."""
+        # Once it was heard, a line that has ended could be read for ever.
+        line = None if self._leash is None or self._desk.stopping else self._leash.fileno()
+        timeout_ms = BUSY_TURN_MS if self._runner.runs else min(IDLE_TURN_MS, self._deaths.look_again_ms())
+        end = self._desk.clock.monotonic_ms() + timeout_ms
+        died = self._deaths.wait(timeout_ms, also=line)
+        now = self._desk.clock.monotonic_ms()
+        if now - end > FROZEN_MS:
+            self._patient_until = now + PATIENCE_MS
+        return died
 
     def _turn(self) -> None:
+        self._hearing.listen()
         if self._desk.stopping and not self._told:
             self._told = True
             log.info("stopping: running jobs may finish; a second signal gives them back")
-        self._limits.enforce()
-        if self._leash is not None and not self._desk.stopping and self._leash.is_cut():
-            self._leave_orphaned()
+        if self._runner.runs:
+            self._mind_runs()
+        if self._leash is not None and not self._desk.stopping and (wish := self._leash.hear()) is not None:
+            self._leave(wish)
         if self._bench is not None:
             self._bench.mind()
-        if self._is_due("beat", self._beat_every_ms):
-            self._beat()
-        if self._runner.runs and self._is_due("cancels", LOOK_FOR_CANCELS_MS):
-            self._pass_on_cancels()
-        if self._is_due("dead", LOOK_FOR_DEAD_MS):
+        if self._is_due("around", LOOK_AROUND_EVERY_MS):
+            self._look_around()
+        if self._is_due("dead", self._deaths.look_again_ms()):
             self._take_from_dead()
         if self._is_due("breakers", LOOK_AT_BREAKERS_MS):
             self._breakers.look()
@@ -108,6 +143,14 @@ class Tender:
         if self._retention_ms is not None and self._is_due("prune", PRUNE_EVERY_MS):
             self._prune(self._retention_ms)
 
+    def _mind_runs(self) -> None:
+        """See to what runs: its time, its words, and who asks it to stop."""
+        self._limits.enforce()
+        if self._is_due("words", WRITE_DOWN_MS):
+            self._desk.scribe.write(list(self._runner.runs.values()))
+        if self._is_due("cancels", LOOK_FOR_CANCELS_MS):
+            self._pass_on_cancels()
+
     def _is_due(self, what: str, every_ms: int) -> bool:
         now = self._desk.clock.monotonic_ms()
         if now < self._due.get(what, 0):
@@ -115,15 +158,24 @@ class Tender:
         self._due[what] = now + every_ms
         return True
 
-    def _beat(self) -> None:
+    def _look_around(self) -> None:
+        """See whether this worker is still one to the others, and has what it had."""
         now = self._desk.clock.monotonic_ms()
-        self._desk.slate.beat(now, done=self._desk.done(), stopping=self._desk.stopping)
-        if self._lease_ms is not None and now - self._beaten_at > self._lease_ms:
+        if self._lease_ms is not None and now - self._looked_around_at > self._lease_ms:
             self._find_lost()
-        self._beaten_at = now
-        if not self._desk.slate.intact() and not self._desk.stopping:
-            log.error("the worker's lock file was removed or replaced; it claims nothing more")
-            self._desk.stopping = True
+        self._looked_around_at = now
+        if self._desk.stopping:
+            return
+        if not self._desk.engine.intact():
+            self._stop_claiming("the file was deleted, renamed or replaced while open")
+        elif not self._desk.slate.intact():
+            self._stop_claiming("the worker's lock file was removed or replaced")
+
+    def _stop_claiming(self, why: str) -> None:
+        log.error("%s; this worker claims nothing more", why)
+        self._desk.stopping = self._told = True
+        if self._bench is not None:
+            self._bench.end()
 
     def _find_lost(self) -> None:
         """Tell tasks whose jobs were taken while this process was stopped; they see it by ``ctx.lost``."""
@@ -136,9 +188,10 @@ class Tender:
                 if self._stop_coroutine is not None:
                     self._stop_coroutine(run)
 
-    def _leave_orphaned(self) -> None:
-        log.error("the supervisor is gone; running jobs may finish, then this worker ends")
-        self._desk.stopping = True
+    def _leave(self, wish: str) -> None:
+        if wish == "gone":
+            log.error("the supervisor is gone; running jobs may finish, then this worker ends")
+        self._desk.stopping = self._told = True
         if self._bench is not None:
             self._bench.end()
 
@@ -155,9 +208,9 @@ class Tender:
 
     def _take_from_dead(self) -> None:
         monotonic = self._desk.clock.monotonic_ms()
-        frozen = monotonic - self._turned_at > FROZEN_MS
-        self._turned_at = monotonic
-        for taken in self._desk.engine.expire(now=self._desk.clock.now_ms(), monotonic=None if frozen else monotonic):
+        judging = None if monotonic < self._patient_until else monotonic
+        for taken in self._desk.engine.expire(now=self._desk.clock.now_ms(), monotonic=judging):
+            self._desk.note_poison(taken)
             facts = {"job_id": taken.job_id, "attempt": taken.attempt, "charged": taken.charged}
             log.warning("took job %d from a dead worker: %s", taken.job_id, taken.cause, extra=facts)
 

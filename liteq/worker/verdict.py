@@ -9,6 +9,7 @@ import msgspec
 from liteq.clock import Clock
 from liteq.errors import GiveUp, InvalidOption, LiteqError, Snooze, Undecodable
 from liteq.job import Run
+from liteq.memory import Memory
 from liteq.model.instants import to_ms
 from liteq.model.job import Claim, Completion, Report
 from liteq.model.payload import crc, encode
@@ -48,6 +49,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     result_error: str | None = None
     run_at: int = 0
     reason: str = ""
+    memory: Memory | None = None
+    """What the attempt has said and was not written yet; it goes into the commit of the report."""
 
     def completion(self) -> Completion:
         return Completion(claim=self.claim, report=self.report, result=self.result, result_error=self.result_error)
@@ -75,6 +78,14 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
             engine.abort(self.claim, report=self.report, now=now)
         else:
             engine.release([self.claim], reason=self.reason, now=now)
+
+
+def with_last_words(verdict: Verdict, run: Run) -> Verdict:
+    """Give the verdict with what the attempt has left to say."""
+    memory = run.memory
+    if memory is None or not memory.unwritten():
+        return verdict
+    return msgspec.structs.replace(verdict, memory=memory)
 
 
 class Judge:

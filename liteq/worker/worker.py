@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
@@ -16,7 +17,9 @@ from liteq.clock import Clock
 from liteq.errors import InvalidOption, LiteqError
 from liteq.job import running
 from liteq.lock import Locks
+from liteq.memory import Memory
 from liteq.model.fleet import WorkerCard
+from liteq.model.payload import MAX_PAYLOAD
 from liteq.model.retry import DEFAULT_RETRY, Retry
 from liteq.registry import Registry
 from liteq.scheduler import Scheduler
@@ -26,6 +29,7 @@ from liteq.worker.bench import Bench
 from liteq.worker.breakers import BreakerLog
 from liteq.worker.coroutines import CoroutineSlots
 from liteq.worker.desk import Desk
+from liteq.worker.hearing import Hearing
 from liteq.worker.leash import Leash
 from liteq.worker.limits import Limits
 from liteq.worker.records import keep_records, leave_records
@@ -37,6 +41,8 @@ from liteq.worker.verdict import Judge
 MAX_SLOTS = 1_000
 LOOK_EVERY_S = 0.1
 COROUTINES_LEAVE_S = 2.0
+COMMANDS_LEAVE_MS = 2_500
+COMMANDS_LOOK_S = 0.02
 SHORTEST_LEASE_MS = 1_000
 
 log = logging.getLogger("liteq.worker")
@@ -91,10 +97,13 @@ class Worker:
         settings: WorkSettings,
         default_retry: Retry = DEFAULT_RETRY,
         leash: Leash | None = None,
+        max_payload: int = MAX_PAYLOAD,
         locks: Locks | None = None,
     ) -> None:
         if not 1 <= settings.threads <= MAX_SLOTS or not 1 <= settings.coroutines <= MAX_SLOTS:
             raise InvalidOption(f"threads and coroutines must be from 1 to {MAX_SLOTS}")
+        if settings.max_jobs is not None and settings.max_jobs < 1:
+            raise InvalidOption(f"max_jobs must be at least 1, not {settings.max_jobs}")
         self._engine = engine
         self._tasks = tasks
         self._clock = clock
@@ -102,6 +111,7 @@ class Worker:
         self._judge = Judge(clock, default_retry)
         self._leash = leash
         self._locks = locks or Locks(lambda: engine, clock, running.get)
+        self._max_payload = max_payload
         self.left_running = 0
         """How many tasks were still in their threads when the worker had to leave."""
         self._desk: Desk | None = None
@@ -113,6 +123,7 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._alarm = Alarm(clock, engine.busy_here)
+        self._hearing = Hearing(clock, self._alarm)
 
     def start(self) -> None:
         """Run in a thread of its own; returns once the worker is known, or raises why it is not."""
@@ -152,7 +163,6 @@ class Worker:
         keep_records()
         try:
             with self._signals():
-                self._engine.put_guards(self._tasks.guards())
                 slate = self._engine.register_worker(self._card(), now=self._clock.now_ms())
                 try:
                     return self._work(slate)
@@ -177,7 +187,7 @@ class Worker:
 
     def _work(self, slate: Slate) -> WorkResult:
         self._desk = desk = self._new_desk(slate)
-        runner = self._new_runner(slate)
+        runner = self._new_runner(slate, desk)
         self._watch = watch = self._engine.watch()
         self._bench = bench = self._new_bench(desk, runner, watch)
         coroutines = self._coroutines(desk, runner)
@@ -192,7 +202,7 @@ class Worker:
         if self._leash is not None:
             self._leash.hello(slate.worker_id)
         try:
-            self._serve(bench, coroutines)
+            self._serve(bench, runner, coroutines)
         finally:
             if scheduling is not None:
                 scheduling.stop()
@@ -211,7 +221,7 @@ class Worker:
             self._engine, self._clock, slate, queues=settings.queues, all_tasks=tasks, max_jobs=settings.max_jobs
         )
 
-    def _new_runner(self, slate: Slate) -> Runner:
+    def _new_runner(self, slate: Slate, desk: Desk) -> Runner:
         return Runner(
             self._tasks,
             self._clock,
@@ -219,7 +229,11 @@ class Worker:
             self._judge,
             kill_after_ms=self._settings.kill_after_ms,
             ask_parents=self._engine.parents,
+            open_memory=lambda claim: Memory(
+                claim, self._engine, self._clock, max_bytes=self._max_payload, turn=desk.scribe.turn
+            ),
             locks=self._locks,
+            must_leave=self._must_leave,
         )
 
     def _new_bench(self, desk: Desk, runner: Runner, watch: Watch) -> Bench:
@@ -243,6 +257,7 @@ class Worker:
             leash=self._leash,
             retention_ms=self._settings.retention_ms,
             breakers=BreakerLog(self._engine, self._clock, self._tasks),
+            hearing=self._hearing,
             stop_coroutine=None if coroutines is None else coroutines.stop_asked,
         )
 
@@ -265,29 +280,39 @@ class Worker:
             return "max_jobs"
         return "burst" if self._settings.burst and self._desk is not None and not self._desk.stopping else ""
 
-    def _serve(self, bench: Bench, coroutines: CoroutineSlots | None) -> None:
+    def _serve(self, bench: Bench, runner: Runner, coroutines: CoroutineSlots | None) -> None:
         threads = [
             threading.Thread(target=bench.serve, args=(slot,), name=f"liteq-slot-{slot}", daemon=True)
             for slot in range(1, self._settings.threads)
         ]
-        for thread in threads:
-            thread.start()
         self._alarm.install()
+        started: list[threading.Thread] = []
         try:
+            for thread in threads:
+                thread.start()
+                started.append(thread)
             bench.serve(0, self._alarm if self._alarm.possible else None)
         finally:
             self._alarm.uninstall()
             bench.end()
-            for thread in threads:
+            for thread in started:
                 while thread.is_alive() and not self._must_leave():
                     thread.join(LOOK_EVERY_S)
+            self._let_commands_end(runner)
             if coroutines is not None:
                 self._join_coroutines(coroutines)
+
+    def _let_commands_end(self, runner: Runner) -> None:
+        """Wait a little for the commands in other threads: a job that is given back must not go on."""
+        end = self._clock.monotonic_ms() + COMMANDS_LEAVE_MS
+        while runner.runs_commands() and self._clock.monotonic_ms() < end:
+            time.sleep(COMMANDS_LOOK_S)
 
     def _join_coroutines(self, coroutines: CoroutineSlots) -> None:
         if not self._settings.burst and self._desk is not None:
             # The thread slots have ended, so this worker ends; in a burst the coroutines find their own end.
             self._desk.stopping = True
+        coroutines.look_up()
         while not coroutines.join(LOOK_EVERY_S):
             if self._must_leave():
                 coroutines.leave()
@@ -313,8 +338,10 @@ class Worker:
         self.left_running = len(runs)
         for run in runs:
             run.lost = True
+        desk.scribe.write(runs)
+        for run in runs:
             run.finish()
-        desk.release([run.claim for run in runs], "the worker left before it had ended")
+        desk.release([run.claim for run in runs], "the worker left before it had ended", unstarted=False)
 
     def _coroutines(self, desk: Desk, runner: Runner) -> CoroutineSlots | None:
         names = self._names("coroutine")
@@ -342,6 +369,7 @@ class Worker:
             slots=self._settings.threads,
             lease_ms=self._settings.lease_ms,
             supervisor_pid=None if self._leash is None else self._leash.supervisor_pid,
+            hears_stop=self._alarm.possible,
         )
 
     @contextmanager
@@ -349,20 +377,27 @@ class Worker:
         if not self._alarm.possible:
             yield
             return
-        before: dict[signal.Signals, Any] = {
-            number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            # The terminal is gone, which by default would kill, and charge what runs with a crash.
+            numbers.append(signal.SIGHUP)
+        before: dict[signal.Signals, Any] = {number: signal.signal(number, self._on_signal) for number in numbers}
+        self._hearing.open()
         try:
             yield
         finally:
+            self._hearing.close()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         # Only flags, the alarm and the watch: a lock or a log call here could wait for the very thread it interrupts.
+        self._alarm.note_heard()
         self._wishes += 1
         grace_ms = self._settings.grace_ms if self._wishes == 1 else 0
-        self._leave_at = self._clock.monotonic_ms() + grace_ms
+        leave_at = self._clock.monotonic_ms() + grace_ms
+        # The second one may come within the handling of the first, and is not to be overruled by it.
+        self._leave_at = leave_at if self._leave_at is None else min(self._leave_at, leave_at)
         if self._desk is not None:
             self._desk.stopping = True
         if self._watch is not None:
@@ -375,7 +410,7 @@ def _result(desk: Desk) -> WorkResult:
     return WorkResult(
         completed=counts["complete"],
         retried=counts["retry"],
-        dead=counts["dead_letter"],
+        dead=counts["dead_letter"] + counts["poison"],
         snoozed=counts["snooze"],
         released=counts["release"],
         aborted=counts["abort"],

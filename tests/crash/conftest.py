@@ -17,7 +17,7 @@ from liteq.model.job import NewJob
 from liteq.model.payload import crc, encode
 
 TASKS = """
-import ctypes, os, signal, sys, time
+import ctypes, fcntl, os, signal, sys, threading, time
 from pathlib import Path
 from liteq import JobContext, Liteq, Retry
 
@@ -95,6 +95,42 @@ def leave_orphan() -> None:
                 file.write("here\\n")
         os._exit(0)
     os.waitpid(child, 0)
+
+@app.task
+def in_slot(name: str, seconds: float) -> None:
+    for slot in range(3):
+        with open(f"{name}.{slot}", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            with open(f"{name}.slots", "a") as slots:
+                slots.write(f"{slot}\\n")
+            time.sleep(seconds)
+            return
+    with open(f"{name}.slots", "a") as slots:
+        slots.write("over\\n")
+
+@app.task
+def exit_with(code: int) -> None:
+    os._exit(code)
+
+@app.task
+def fork_and_return() -> str:
+    return "child" if os.fork() == 0 else "parent"
+
+@app.task
+def take_alarm() -> None:
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+@app.task
+def leave_thread() -> None:
+    threading.Thread(target=time.sleep, args=(1000,)).start()
+
+@app.task
+def become_sleep() -> None:
+    Path("become").write_text(str(os.getpid()))
+    os.execvp("sleep", ["sleep", "1000"])
 
 @app.task
 def grow(megabytes: int) -> None:

@@ -73,6 +73,16 @@ def test_a_killed_workers_command_does_not_run_on(app: Liteq, fleet: Fleet, fold
     assert held.refresh().attempts[0].outcome == "hung"
 
 
+def test_what_a_hung_worker_has_forked_ends_with_it(app: Liteq, fleet: Fleet, folder: Path) -> None:
+    enqueue(app, "fork_and_hold", mark="forked")
+    with fleet("--lease", "1s"):
+        until(lambda: lines(folder / "forked"))
+        parent, child = map(int, lines(folder / "forked")[0].split())
+        os.kill(parent, signal.SIGSTOP)
+        until(lambda: len(lines(folder / "forked")) == 2)
+        assert gone(child)
+
+
 def test_workers_that_came_after_the_folder_of_locks_was_deleted_are_watched_too(
     app: Liteq, fleet: Fleet, folder: Path
 ) -> None:

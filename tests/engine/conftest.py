@@ -59,6 +59,10 @@ def force_state(engine: Engine) -> ForceState:
 
     def force(job_id: int, state: State) -> None:
         with writer.transaction():
-            writer.connection.raw.execute("UPDATE liteq_job SET state = ? WHERE id = ?", (int(state), job_id))
+            raw = writer.connection.raw
+            raw.execute("UPDATE liteq_job SET state = ? WHERE id = ?", (int(state), job_id))
+            if state is State.BLOCKED:
+                # Nothing is ever blocked but by its key.
+                raw.execute("UPDATE liteq_job SET concurrency_key = 'key', key_max_running = 1 WHERE id = ?", (job_id,))
 
     return force

@@ -1,7 +1,10 @@
 """Small steps that tests of any engine are made of. Nothing here knows which engine it talks to."""
 
+import msgspec
+
 from liteq.model.fleet import WorkerCard
 from liteq.model.job import Attempt, Change, Claim, JobRecord, NewJob, Report, Unique
+from liteq.model.keeping import NewPart, PartRecord, ProgressNote, ProgressRecord, Remark, StepRecord, StreamRecord
 from liteq.model.transitions import Outcome, State
 from liteq.store.engine import Engine, Slate
 
@@ -21,6 +24,11 @@ def new_job(
     max_crashes: int = 3,
     unique: Unique | None = None,
     tags: tuple[str, ...] = (),
+    key: str | None = None,
+    key_max: int = 1,
+    key_rate: str | None = None,
+    parents: tuple[int, ...] = (),
+    metadata: bytes | None = None,
 ) -> NewJob:
     return NewJob(
         task=task,
@@ -33,6 +41,11 @@ def new_job(
         max_crashes=max_crashes,
         unique=unique,
         tags=tags,
+        concurrency_key=key,
+        key_max_running=key_max,
+        key_rate=key_rate,
+        parents=parents,
+        metadata=metadata,
     )
 
 
@@ -107,9 +120,37 @@ def state_of(engine: Engine, job_id: int) -> State | None:
     return None if found is None else found.state
 
 
-Picture = tuple[JobRecord | None, list[Attempt], tuple[str, ...]]
+def remark(claim: Claim, *parts: bytes, done: float | None = None, at: int = NOW) -> Remark:
+    progress = None if done is None else ProgressNote(done)
+    return Remark(claim=claim, progress=progress, parts=tuple(NewPart(part, at) for part in parts))
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What a job has said about itself, and kept for its next attempt."""
+
+    progress: ProgressRecord | None
+    checkpoint: bytes | None
+    steps: list[StepRecord]
+    stream: StreamRecord | None
+    parts: list[PartRecord]
+
+
+NOTHING_KEPT = Kept(None, None, [], None, [])
+
+
+def kept(engine: Engine, job_id: int) -> Kept:
+    return Kept(
+        engine.progress([job_id]).get(job_id),
+        engine.checkpoint(job_id),
+        engine.steps(job_id),
+        engine.stream(job_id),
+        engine.parts(job_id, after=0, limit=100_000),
+    )
+
+
+Picture = tuple[JobRecord | None, list[Attempt], tuple[str, ...], Kept]
 
 
 def picture(engine: Engine, job_id: int) -> Picture:
     """Give everything that is kept about one job, to compare before and after."""
-    return engine.get_job(job_id), engine.attempts(job_id), engine.tags(job_id)
+    return engine.get_job(job_id), engine.attempts(job_id), engine.tags(job_id), kept(engine, job_id)

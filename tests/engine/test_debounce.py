@@ -95,17 +95,29 @@ def test_a_running_holder_of_another_kind_is_a_conflict_like_any(engine: Engine,
     assert record(engine, job_id).args == b"[1]"
 
 
-@pytest.mark.parametrize("state", [State.WAITING, State.BLOCKED])
 def test_a_job_that_waits_for_others_stays_so_and_takes_the_newest_arguments(
-    engine: Engine, force_state: ForceState, state: State
+    engine: Engine, force_state: ForceState
 ) -> None:
     job_id = call(engine, b"[0]", now=NOW).job_id
-    force_state(job_id, state)
+    force_state(job_id, State.WAITING)
 
     assert call(engine, b"[1]", now=NOW + 1).answer == "debounced"
 
     job = record(engine, job_id)
-    assert (job.state, job.args, job.run_at) == (state, b"[1]", NOW + 1 + WAIT)
+    assert (job.state, job.args, job.run_at) == (State.WAITING, b"[1]", NOW + 1 + WAIT)
+
+
+def test_a_debounced_job_that_was_next_of_its_key_gives_its_turn_away(engine: Engine) -> None:
+    keyed = {"concurrency_key": "customer"}
+    first = engine.enqueue([msgspec.structs.replace(debounced(b"[0]", now=NOW), **keyed)], now=NOW)[0].job_id
+    claim_some(engine, tasks=("another",), now=NOW + WAIT)
+    behind = enqueue_one(engine, msgspec.structs.replace(new_job(run_at=NOW + WAIT), **keyed), now=NOW + WAIT + 1)
+    assert (record(engine, first).state, record(engine, behind).state) == (State.READY, State.BLOCKED)
+
+    again = msgspec.structs.replace(debounced(b"[1]", now=NOW + WAIT), **keyed)
+    engine.enqueue([again], now=NOW + WAIT)
+
+    assert (record(engine, first).state, record(engine, behind).state) == (State.SCHEDULED, State.READY)
 
 
 def test_calls_in_one_commit_are_debounced_in_their_order(engine: Engine) -> None:
@@ -119,7 +131,7 @@ def test_calls_in_one_commit_are_debounced_in_their_order(engine: Engine) -> Non
 
 
 def test_a_full_queue_does_not_keep_a_held_job_from_being_put_off(engine: Engine) -> None:
-    engine.limit_queue("default", max_pending=1)
+    engine.limit_pending("default", 1)
     call(engine, b"[0]", now=NOW)
 
     assert call(engine, b"[1]", now=NOW).answer == "debounced"

@@ -271,7 +271,7 @@ def test_what_is_left_of_a_fan_out_is_work_left(engine: Engine) -> None:
     complete(engine, claim_one(engine))
     claim_some(engine, tasks=("leaf",), limit=500, worker_id=NOBODY + 1)
 
-    assert engine.work_left(worker_id=NOBODY, queues=None, tasks=("leaf",), until=NOW)
+    assert engine.work_left(worker_id=NOBODY, queues=None, tasks=("leaf",), until=NOW, now=NOW)
 
 
 def test_a_long_chain_of_cancelled_children_is_cancelled_to_its_end(engine: Engine) -> None:

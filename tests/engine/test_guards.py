@@ -28,7 +28,7 @@ from tests.engine.steps import (
 
 OPEN_MS = 30_000
 BACKOFF_MS = 10**9
-BUDGET = Rate(3, 60_000)
+BUDGET = Rate(count=3, per_ms=60_000)
 RULE = BreakerRule(failure_rate=0.5, window_ms=60_000, min_calls=4, open_ms=OPEN_MS)
 
 
@@ -274,7 +274,7 @@ def test_guards_declared_again_keep_their_state_and_those_no_longer_declared_go(
 def test_a_task_keeps_its_budget_without_its_breaker(engine: Engine) -> None:
     opened(engine)
 
-    engine.put_guards({"task": Guard(budget=Rate(1, 1_000))})
+    engine.put_guards({"task": Guard(budget=Rate(count=1, per_ms=1_000))})
 
     assert guard(engine).state(NOW) == "closed"
     enqueue_one(engine)
@@ -300,7 +300,7 @@ def test_work_is_left_for_a_burst_that_a_breaker_keeps_for_a_while(engine: Engin
     enqueue_one(engine)
 
     def left(until: int) -> bool:
-        return engine.work_left(worker_id=1, queues=None, tasks=("task",), until=until)
+        return engine.work_left(worker_id=1, queues=None, tasks=("task",), until=until, now=NOW)
 
     assert not left(half_open - 1)
     assert left(half_open)
@@ -398,7 +398,7 @@ def test_the_last_failure_dies_whatever_the_budget(engine: Engine) -> None:
 
 
 def test_a_job_past_its_time_that_is_taken_from_its_worker_spends_too(engine: Engine) -> None:
-    budgeted(engine, Rate(1, 60_000))
+    budgeted(engine, Rate(count=1, per_ms=60_000))
     retry_of(engine)
     worker = register(engine)
     job_id = enqueue_one(engine)

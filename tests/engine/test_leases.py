@@ -11,6 +11,7 @@ from liteq.model.fleet import Death, WorkerCard
 from liteq.model.job import Claim
 from liteq.model.transitions import Outcome, State
 from liteq.store.engine import Engine, Slate
+from tests.engine.conftest import OpenEngine
 from tests.engine.steps import (
     NOW,
     claim_one,
@@ -87,13 +88,14 @@ def test_a_worker_that_hung_and_goes_on_is_a_worker_again(engine: Engine) -> Non
 
 @pytest.mark.parametrize("supervisor_pid", [None, os.getpid()])
 def test_nobody_without_a_lease_or_with_a_supervisor_is_taken_from_alive(
-    engine: Engine, supervisor_pid: int | None
+    engine: Engine, open_engine: OpenEngine, supervisor_pid: int | None
 ) -> None:
     worker = hire(engine, lease_ms=None if supervisor_pid is None else LEASE, supervisor_pid=supervisor_pid)
     enqueue_one(engine)
     claim = start_one(engine, worker)
 
-    assert engine.expire(now=NOW, monotonic=BEAT + 100 * LEASE) == []
+    for looking in (engine, open_engine()):
+        assert looking.expire(now=NOW, monotonic=BEAT + 100 * LEASE) == []
 
     complete(engine, claim)
 

@@ -18,10 +18,12 @@ from msgspec.structs import replace
 from liteq.errors import BatchNotFound, LeaseLost, QueueFull, WrongState
 from liteq.model.batch import NewBatch
 from liteq.model.job import Claim, NewJob, OnParentFailure
+from liteq.model.limits import Limit
 from liteq.model.transitions import AT_REST, FINISHED, State
 from liteq.store.engine import Engine, Slate
 from tests.engine.conftest import OpenFresh
 from tests.engine.steps import (
+    NOTHING_KEPT,
     NOW,
     abort,
     bury,
@@ -29,21 +31,27 @@ from tests.engine.steps import (
     complete,
     die,
     enqueue_one,
+    kept,
     move,
     new_job,
     record,
     register,
+    remark,
     retry,
     snooze,
 )
 
 MAX_FAILURES = 3
 MAX_CRASHES = 2
-MAX_PENDING = 6
+MAX_PENDING = 8
 DELAYS = st.integers(0, 20)
+KEEPS = ("note", "save_checkpoint", "finish_step")
 REPORTS = ("complete", "retry", "dead_letter", "snooze", "release", "abort")
 PICKS = st.integers(0, 60)
 PRIORITIES = st.integers(-1, 1)
+KEYS = {"alone": 1, "pair": 2}
+"""Concurrency keys, and how many of their jobs may run at once."""
+A_KEY = st.sampled_from((None, *KEYS))
 
 
 @dataclass
@@ -58,9 +66,14 @@ class Model:
     crashes: int = 0
     owner: int | None = None
     asked: bool = False
+    key: str | None = None
     finished_at: int | None = None
     started: bool = False
     outcomes: list[int] = field(default_factory=list)
+    progress: int | None = None
+    checkpoint: bytes | None = None
+    steps: dict[str, bytes] = field(default_factory=dict)
+    parts: list[tuple[int, bytes]] = field(default_factory=list)
     parents: tuple[int, ...] = ()
     waits_for: set[int] = field(default_factory=set)
     runs_anyway: bool = False
@@ -70,11 +83,28 @@ class Model:
         fence = (claim.attempt, claim.worker_id)
         return self.state is State.RUNNING and fence == (self.attempt, self.owner)
 
+    @property
+    def place(self) -> tuple[int, int]:
+        return (-self.priority, self.run_at)
+
+    def make_ready(self) -> None:
+        """Be ready or, with a key, get in line."""
+        self.state = State.READY if self.key is None else State.BLOCKED
+
+    def wait_or_get_in_line(self, now: int) -> None:
+        """Be scheduled as long as it is not due."""
+        if self.run_at > now:
+            self.state = State.SCHEDULED
+        else:
+            self.make_ready()
+
     def rest(self, state: State, now: int) -> None:
         """Leave the worker; a cancel that was asked is carried out where the job would come back."""
         if self.asked and state not in FINISHED:
             state = State.CANCELLED
         self.state, self.owner, self.started = state, None, False
+        if state is State.READY:
+            self.make_ready()
         self.finished_at = now if state in FINISHED else None
         if state is not State.CANCELLED:
             self.asked = self.asked and state not in FINISHED
@@ -104,17 +134,20 @@ class LifeOfJobs(RuleBasedStateMachine):
         self.jobs = 0
         self.batch = 0
         self.counts = {"jobs": 0, "completed": 0, "dead": 0, "cancelled": 0}
+        self.most: int | None = None
 
     @initialize()
     def hire_and_fill(self) -> None:
-        self.engine.limit_queue("default", max_pending=MAX_PENDING)
         self.workers = [register(self.engine) for _ in range(2)]
         for _ in range(3):
             self._enqueue(0, 0)
+        for key in (*KEYS, *KEYS):
+            self._enqueue(0, 0, key=key)
         self.batch, answers = self.engine.enqueue_batch(NewBatch(name="batch"), [_job(self.now, 0)], now=self.now)
         self._note(answers[0].job_id, Model(State.READY, self.now, 0, in_batch=True))
         self._claim(0, 2, True)
         self._claim(1, 1, False)
+        self.engine.limit_pending("default", MAX_PENDING)
 
     # Few rules with many verbs each: hypothesis leaves whole rules out of a run, to go deep with the others.
     @rule(pick=PICKS, verb=st.sampled_from(REPORTS), delay=DELAYS)
@@ -128,6 +161,37 @@ class LifeOfJobs(RuleBasedStateMachine):
     def _holds(self, claim: Claim) -> bool:
         return claim.job_id in self.model and self.model[claim.job_id].holds(claim)
 
+    @rule(pick=PICKS, verb=st.sampled_from(KEEPS), word=st.integers(0, 3))
+    def keep(self, pick: int, verb: str, word: int) -> None:
+        """Say or keep something in the name of any claim ever made: most of them are late."""
+        self._keep_by(verb, self.claims[-1 - pick % len(self.claims)], word)
+
+    def _keep_by(self, verb: str, claim: Claim, word: int) -> None:
+        data = b"%d" % word
+        job = self.model[claim.job_id] if self._holds(claim) else None
+        if verb == "note":
+            assert self.engine.note([remark(claim, data, done=word)], now=self.now) == ([] if job else [claim])
+        else:
+            self._keep(verb, claim, data, holds=job is not None)
+        if job is not None and verb == "note":
+            job.progress = word
+            job.parts.append((claim.attempt, data))
+        elif job is not None and verb == "save_checkpoint":
+            job.checkpoint = data
+        elif job is not None:
+            job.steps[f"step {word}"] = data
+
+    def _keep(self, verb: str, claim: Claim, data: bytes, *, holds: bool) -> None:
+        try:
+            if verb == "save_checkpoint":
+                self.engine.save_checkpoint(claim, value=data, now=self.now)
+            else:
+                self.engine.finish_step(claim, name=f"step {data.decode()}", result=data, now=self.now)
+        except LeaseLost:
+            assert not holds
+        else:
+            assert holds
+
     @rule(pick=PICKS, verb=st.sampled_from(("cancel", "requeue", "reschedule", "delete")), delay=DELAYS)
     def handle(self, pick: int, verb: str, delay: int) -> None:
         """Do something by hand to any job ever made, pruned ones too."""
@@ -135,15 +199,20 @@ class LifeOfJobs(RuleBasedStateMachine):
         getattr(self, verb)(job_id, **({"delay": delay} if verb == "reschedule" else {}))
 
     @rule(
-        delay=DELAYS, priority=PRIORITIES, parents=st.lists(PICKS, max_size=2), anyway=st.booleans(), join=st.booleans()
+        delay=DELAYS,
+        priority=PRIORITIES,
+        parents=st.lists(PICKS, max_size=2),
+        anyway=st.booleans(),
+        join=st.booleans(),
+        key=A_KEY,
     )
-    def enqueue(self, delay: int, priority: int, parents: list[int], anyway: bool, join: bool) -> None:
+    def enqueue(self, delay: int, priority: int, parents: list[int], anyway: bool, join: bool, key: str | None) -> None:
         kept = sorted(self.model)
         chosen = tuple(dict.fromkeys(kept[-1 - pick % len(kept)] for pick in parents)) if kept else ()
         if join and self.finished():
             self._try_to_join_in_vain()
         else:
-            self._enqueue(delay, priority, chosen, anyway, join)
+            self._enqueue(delay, priority, chosen, anyway, join, key)
 
     def _try_to_join_in_vain(self) -> None:
         try:
@@ -154,12 +223,19 @@ class LifeOfJobs(RuleBasedStateMachine):
         raise AssertionError("a job joined a batch that had finished")
 
     def _enqueue(
-        self, delay: int, priority: int, parents: tuple[int, ...] = (), anyway: bool = False, join: bool = False
+        self,
+        delay: int,
+        priority: int,
+        parents: tuple[int, ...] = (),
+        anyway: bool = False,
+        join: bool = False,
+        key: str | None = None,
     ) -> None:
         run_at = self.now + delay
         policy: OnParentFailure = "run" if anyway else "cancel"
         family = {"parents": parents, "on_parent_failure": policy, "batch_id": self.batch if join else None}
-        wanted = replace(_job(run_at, priority), **family)
+        turns = {"concurrency_key": key, "key_max_running": KEYS.get(key or "", 1)}
+        wanted = replace(_job(run_at, priority), **family, **turns)
         at_once_cancelled = not anyway and any(self.model[parent].state in FAILED for parent in parents)
         if self._waiting() >= MAX_PENDING and not at_once_cancelled:
             with pytest.raises(QueueFull):
@@ -167,14 +243,16 @@ class LifeOfJobs(RuleBasedStateMachine):
             return
         job_id = enqueue_one(self.engine, wanted, now=self.now)
         job = Model(
-            State.SCHEDULED if delay else State.READY,
+            State.SCHEDULED,
             run_at,
             priority,
             parents=parents,
             waits_for={parent for parent in parents if self.model[parent].state not in FINISHED},
             runs_anyway=anyway,
             in_batch=join,
+            key=key,
         )
+        job.wait_or_get_in_line(self.now)
         self._note(job_id, job)
         if job.waits_for:
             job.state = State.WAITING
@@ -206,7 +284,26 @@ class LifeOfJobs(RuleBasedStateMachine):
             if failed and not child.runs_anyway:
                 self._rest(child_id, State.CANCELLED)
             elif not child.waits_for:
-                child.state = State.SCHEDULED if child.run_at > self.now else State.READY
+                child.wait_or_get_in_line(self.now)
+
+    @rule(most=st.sampled_from((None, 1, 2, 3)))
+    def limit(self, most: int | None) -> None:
+        """Let an operator set or lift a limit of the task, while jobs of it run."""
+        self.most = most
+        if most is None:
+            self.engine.remove_limit("task", "task")
+        else:
+            self.engine.put_limit("task", "task", Limit(max_running=most))
+
+    def _settle(self) -> None:
+        """Let in, key by key, the best of those who are not running: what every verb must leave behind."""
+        for key, most in KEYS.items():
+            mine = {n: job for n, job in self.model.items() if job.key == key}
+            line = [n for n, job in mine.items() if job.state in {State.READY, State.BLOCKED}]
+            line.sort(key=lambda n: (*self.model[n].place, n))
+            free = most - sum(job.state is State.RUNNING for job in mine.values())
+            for place, n in enumerate(line):
+                mine[n].state = State.READY if place < free else State.BLOCKED
 
     def _waiting(self) -> int:
         return sum(job.state in AT_REST for job in self.model.values())
@@ -223,12 +320,15 @@ class LifeOfJobs(RuleBasedStateMachine):
         slate = self.workers[worker]
         for job in self.model.values():
             if job.state is State.SCHEDULED and job.run_at <= self.now:
-                job.state = State.READY
-        ready = sorted((-job.priority, job.run_at, n) for n, job in self.model.items() if job.state is State.READY)
+                job.make_ready()
+        self._settle()
+        ready = sorted((*job.place, n) for n, job in self.model.items() if job.state is State.READY)
+        running = sum(job.state is State.RUNNING for job in self.model.values())
+        allowed = limit if self.most is None else min(limit, max(0, self.most - running))
 
         taken = claim_some(self.engine, worker_id=slate.worker_id, limit=limit, now=self.now)
 
-        assert [claim.job_id for claim in taken] == [n for _, _, n in ready[:limit]]
+        assert [claim.job_id for claim in taken] == [n for _, _, n in ready[:allowed]]
         for claim in taken:
             job = self.model[claim.job_id]
             job.attempt += 1
@@ -307,6 +407,8 @@ class LifeOfJobs(RuleBasedStateMachine):
         if not self._holds(claim):
             for verb in REPORTS:
                 self._report_by(verb, claim, 0)
+            for verb in KEEPS:
+                self._keep_by(verb, claim, 0)
 
     def abort(self, claim: Claim) -> None:
         job = self.model.get(claim.job_id)
@@ -342,6 +444,8 @@ class LifeOfJobs(RuleBasedStateMachine):
         happens = job is not None and job.state in FINISHED
         assert moved == ([job_id] if happens else [])
         if happens and job is not None:
+            if job.state is State.COMPLETED:
+                job.progress, job.checkpoint, job.steps = None, None, {}
             self.counts[job.state.word] -= job.in_batch
             job.waits_for.clear()
             job.failures = job.crashes = 0
@@ -351,12 +455,12 @@ class LifeOfJobs(RuleBasedStateMachine):
     def reschedule(self, job_id: int, delay: int) -> None:
         job = self.model.get(job_id)
         moved = move(self.engine, job_id, run_at=self.now + delay, now=self.now)
-        happens = job is not None and job.state in {State.READY, State.SCHEDULED, State.WAITING}
+        happens = job is not None and job.state in AT_REST
         assert moved == ([job_id] if happens else [])
         if happens and job is not None:
             job.run_at = self.now + delay
             if job.state is not State.WAITING:
-                job.state = State.SCHEDULED if delay else State.READY
+                job.wait_or_get_in_line(self.now)
 
     @rule(worker=st.integers(0, 1))
     def kill(self, worker: int) -> None:
@@ -373,7 +477,10 @@ class LifeOfJobs(RuleBasedStateMachine):
         assert {one.job_id for one in expired} == expected
         for one in expired:
             self._expect_expired(one.job_id)
-            assert (one.state, one.attempt) == (self.model[one.job_id].state, self.model[one.job_id].attempt)
+            job = self.model[one.job_id]
+            # Told of one with a key: it was made ready, and got in line behind others.
+            state = State.READY if job.state is State.BLOCKED else job.state
+            assert (one.state, one.attempt) == (state, job.attempt)
         self.doomed.clear()
 
     def _expect_expired(self, job_id: int) -> None:
@@ -402,7 +509,18 @@ class LifeOfJobs(RuleBasedStateMachine):
             del self.model[job_id]
 
     @invariant()
+    def the_jobs_of_a_key_take_turns(self) -> None:
+        records = [record(self.engine, n) for n in self.model]
+        for key, most in KEYS.items():
+            states = [found.state for found in records if found.concurrency_key == key]
+            assert states.count(State.RUNNING) <= most
+            in_turn = states.count(State.RUNNING) + states.count(State.READY)
+            assert in_turn <= most
+            assert in_turn == most or State.BLOCKED not in states, "blocked, though there is a free turn"
+
+    @invariant()
     def every_job_is_as_the_model_says(self) -> None:
+        self._settle()
         for job_id, job in self.model.items():
             found = record(self.engine, job_id)
             assert found.state is job.state
@@ -430,7 +548,21 @@ class LifeOfJobs(RuleBasedStateMachine):
             assert (batch.finished_at is not None) == self.finished()
 
     def teardown(self) -> None:
+        # Once for each life: after every step it would take longer than all the rest.
+        self._check_what_is_kept()
         self.engine.close()
+
+    def _check_what_is_kept(self) -> None:
+        for job_id in range(1, self.jobs + 1):
+            job, found = self.model.get(job_id), kept(self.engine, job_id)
+            if job is None:
+                assert found == NOTHING_KEPT
+                continue
+            assert (found.progress and found.progress.done) == job.progress
+            assert found.checkpoint == job.checkpoint
+            assert {step.name: step.result for step in found.steps} == job.steps
+            assert [(part.attempt, part.value) for part in found.parts] == job.parts
+            assert [part.seq for part in found.parts] == list(range(1, len(job.parts) + 1))
 
 
 def test_random_lives_go_as_the_model_says(open_fresh: OpenFresh) -> None:

@@ -5,7 +5,6 @@ from threading import Thread
 
 import msgspec
 import pytest
-from msgspec import UNSET
 
 from liteq.errors import DependencyError, QueueFull
 from liteq.model.batch import NewBatch
@@ -44,7 +43,7 @@ def child_of(parent: int, **changes: object) -> NewJob:
 
 
 def test_a_full_queue_refuses_and_says_how_full_it_is(engine: Engine) -> None:
-    engine.limit_queue("default", max_pending=2)
+    engine.limit_pending("default", 2)
     engine.enqueue([new_job(), new_job(run_at=NOW + 5)], now=NOW)
 
     with pytest.raises(QueueFull) as refusal:
@@ -56,7 +55,7 @@ def test_a_full_queue_refuses_and_says_how_full_it_is(engine: Engine) -> None:
 
 
 def test_other_queues_go_on(engine: Engine) -> None:
-    engine.limit_queue("default", max_pending=1)
+    engine.limit_pending("default", 1)
     enqueue_one(engine)
 
     assert engine.enqueue([new_job(queue="other")] * 3, now=NOW)
@@ -64,8 +63,8 @@ def test_other_queues_go_on(engine: Engine) -> None:
 
 
 def test_many_are_stored_all_or_none(engine: Engine) -> None:
-    engine.limit_queue("small", max_pending=2)
-    engine.limit_queue("default", max_pending=100)
+    engine.limit_pending("small", 2)
+    engine.limit_pending("default", 100)
 
     with pytest.raises(QueueFull):
         engine.enqueue([new_job()] * 3 + [new_job(queue="small")] * 3, now=NOW)
@@ -77,8 +76,8 @@ def test_many_are_stored_all_or_none(engine: Engine) -> None:
 
 
 def test_a_refusal_inside_a_transaction_leaves_that_transaction_whole(engine: Engine) -> None:
-    engine.limit_queue("small", max_pending=1)
-    engine.limit_queue("default", max_pending=100)
+    engine.limit_pending("small", 1)
+    engine.limit_pending("default", 100)
     key = Unique(key="k")
 
     with engine.transaction():
@@ -96,7 +95,7 @@ def test_a_refusal_inside_a_transaction_leaves_that_transaction_whole(engine: En
 
 
 def test_a_job_that_says_skip_is_left_out_of_a_full_queue(engine: Engine) -> None:
-    engine.limit_queue("default", max_pending=2)
+    engine.limit_pending("default", 2)
     skips = msgspec.structs.replace(new_job(), when_full="skip")
     keyed = msgspec.structs.replace(skips, unique=Unique(key="k"))
 
@@ -107,7 +106,7 @@ def test_a_job_that_says_skip_is_left_out_of_a_full_queue(engine: Engine) -> Non
 
 
 def test_a_held_key_is_answered_by_a_full_queue_too(engine: Engine) -> None:
-    engine.limit_queue("default", max_pending=1)
+    engine.limit_pending("default", 1)
     job_id = enqueue_one(engine, new_job(unique=Unique(key="k")))
 
     (answer,) = engine.enqueue([new_job(unique=Unique(key="k"))], now=NOW)
@@ -120,7 +119,7 @@ def test_the_limit_counts_what_waits_already_and_lets_it_stay(engine: Engine) ->
     engine.enqueue([new_job(), new_job(run_at=NOW + 5), new_job(), new_job(queue="other")], now=NOW)
     claim_one(engine)
 
-    engine.limit_queue("default", max_pending=1)
+    engine.limit_pending("default", 1)
 
     assert pending(engine) == rows_at_rest(engine) == 2
     with pytest.raises(QueueFull):
@@ -129,25 +128,24 @@ def test_the_limit_counts_what_waits_already_and_lets_it_stay(engine: Engine) ->
     assert pending(engine) == 1
 
 
-def test_a_limit_may_be_raised_left_and_taken_away(engine: Engine) -> None:
-    engine.limit_queue("default", max_pending=1)
+def test_a_limit_may_be_raised_and_taken_away(engine: Engine) -> None:
+    assert not engine.limit_pending("default", 1)
     enqueue_one(engine)
-    engine.limit_queue("default", max_pending=UNSET)
     with pytest.raises(QueueFull):
         enqueue_one(engine)
 
-    engine.limit_queue("default", max_pending=2)
+    engine.limit_pending("default", 2)
     enqueue_one(engine)
-    engine.limit_queue("default", max_pending=None)
+    assert engine.limit_pending("default", None)
     enqueue_one(engine)
 
     assert engine.queues() == []
-    engine.limit_queue("default", max_pending=3)
+    engine.limit_pending("default", 3)
     assert pending(engine) == 3
 
 
 def test_pause_and_limit_do_not_touch_each_other(engine: Engine) -> None:
-    engine.limit_queue("default", max_pending=1)
+    engine.limit_pending("default", 1)
     engine.pause_queue("default", reason=None, now=NOW)
     enqueue_one(engine)
 
@@ -155,7 +153,7 @@ def test_pause_and_limit_do_not_touch_each_other(engine: Engine) -> None:
 
     assert [(one.paused_at, one.max_pending, one.pending) for one in engine.queues()] == [(None, 1, 1)]
     engine.pause_queue("default", reason="again", now=NOW)
-    engine.limit_queue("default", max_pending=None)
+    engine.limit_pending("default", None)
     assert [(one.paused_reason, one.max_pending) for one in engine.queues()] == [("again", None)]
 
 
@@ -176,7 +174,7 @@ WAYS: dict[str, tuple[Callable[[Engine, Claim], object], int]] = {
 @pytest.mark.parametrize("cancelled", [False, True], ids=["plain", "asked to stop"])
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_out_of_running_keeps_the_count(engine: Engine, way: str, cancelled: bool) -> None:
-    engine.limit_queue("default", max_pending=1)
+    engine.limit_pending("default", 1)
     worker = register(engine)
     job_id = enqueue_one(engine)
     claim = claim_one(engine, worker_id=worker.worker_id)
@@ -192,7 +190,7 @@ def test_every_way_out_of_running_keeps_the_count(engine: Engine, way: str, canc
 
 
 def test_an_aborted_job_is_not_counted(engine: Engine) -> None:
-    engine.limit_queue("default", max_pending=1)
+    engine.limit_pending("default", 1)
     claim = claim_one(engine) if enqueue_one(engine) else None
     assert claim is not None
     engine.cancel([claim.job_id], reason="unwanted", now=NOW)
@@ -203,7 +201,7 @@ def test_an_aborted_job_is_not_counted(engine: Engine) -> None:
 
 
 def test_jobs_in_the_file_are_never_refused(engine: Engine) -> None:
-    engine.limit_queue("default", max_pending=1)
+    engine.limit_pending("default", 1)
     first = enqueue_one(engine)
     complete(engine, claim_one(engine))
     enqueue_one(engine)
@@ -216,8 +214,8 @@ def test_jobs_in_the_file_are_never_refused(engine: Engine) -> None:
 
 
 def test_what_is_done_by_hand_keeps_the_count(engine: Engine) -> None:
-    engine.limit_queue("default", max_pending=10)
-    engine.limit_queue("other", max_pending=10)
+    engine.limit_pending("default", 10)
+    engine.limit_pending("other", 10)
     ids = [one.job_id for one in engine.enqueue([new_job()] * 5, now=NOW)]
     claim = claim_one(engine)
 
@@ -234,7 +232,7 @@ def test_what_is_done_by_hand_keeps_the_count(engine: Engine) -> None:
 
 
 def test_children_are_counted_while_they_wait_and_until_they_are_cancelled(engine: Engine) -> None:
-    engine.limit_queue("default", max_pending=3)
+    engine.limit_pending("default", 3)
     parent = enqueue_one(engine)
     child = enqueue_one(engine, child_of(parent))
     enqueue_one(engine, child_of(child))
@@ -250,7 +248,7 @@ def test_children_are_counted_while_they_wait_and_until_they_are_cancelled(engin
 
 
 def test_a_refused_child_leaves_nothing(engine: Engine) -> None:
-    engine.limit_queue("default", max_pending=10)
+    engine.limit_pending("default", 10)
     with pytest.raises(DependencyError):
         engine.enqueue([new_job(), child_of(99)], now=NOW)
 
@@ -258,7 +256,7 @@ def test_a_refused_child_leaves_nothing(engine: Engine) -> None:
 
 
 def test_threads_never_go_beyond_the_limit(engine: Engine, open_engine: OpenEngine) -> None:
-    engine.limit_queue("default", max_pending=50)
+    engine.limit_pending("default", 50)
     taken: list[int] = []
 
     def produce(mine: Engine) -> None:
@@ -278,7 +276,7 @@ def test_threads_never_go_beyond_the_limit(engine: Engine, open_engine: OpenEngi
 
 
 def test_jobs_that_the_file_makes_by_itself_are_counted_and_never_refused(engine: Engine) -> None:
-    engine.limit_queue("default", max_pending=1)
+    engine.limit_pending("default", 1)
     later = Template(job=new_job(run_at=0)).encode()
     member = msgspec.structs.replace(new_job(), on_dead=later)
     engine.enqueue_batch(NewBatch(name="batch", on_complete=later), [member], now=NOW)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from liteq.model.job import Change, Claim, Completion, JobFilter, Unique
+from liteq.model.limits import NO_LIMIT, Limit
+from liteq.model.rate import Rate
 from liteq.model.transitions import Outcome, State
 from liteq.store.engine import Engine
 from tests.engine.steps import (
@@ -17,6 +19,7 @@ from tests.engine.steps import (
     enqueue_one,
     new_job,
     register,
+    remark,
     retry,
     snooze,
     told,
@@ -192,6 +195,28 @@ def _questions(engine: Engine) -> Verb:
     return ask
 
 
+def _limit(engine: Engine) -> Verb:
+    return lambda engine: engine.put_limit("queue", "default", Limit(max_running=2))
+
+
+def _unlimit(engine: Engine) -> Verb:
+    engine.put_limit("queue", "default", Limit(max_running=2))
+    return lambda engine: engine.remove_limit("queue", "default")
+
+
+def _declare_limits(engine: Engine) -> Verb:
+    engine.declare_limits({"old": Limit(max_running=1)})
+    return lambda engine: engine.declare_limits({"old": NO_LIMIT, "task": Limit(rate=Rate.parse("5/s"))})
+
+
+def _turns(engine: Engine) -> Verb:
+    """End a job of a key, so that the next is let in."""
+    job = new_job(key="key", key_rate="10/s")
+    engine.enqueue([job] * 3, now=NOW)
+    (claim,) = claim_some(engine)
+    return lambda engine: complete(engine, claim, now=LATER)
+
+
 def _watch(engine: Engine) -> Verb:
     def watch(engine: Engine) -> None:
         watch = engine.watch()
@@ -205,7 +230,7 @@ def _watch(engine: Engine) -> Verb:
 
 def _work_left(engine: Engine) -> Verb:
     enqueue_one(engine)
-    return lambda engine: engine.work_left(worker_id=1, queues=None, tasks=("task",), until=LATER)
+    return lambda engine: engine.work_left(worker_id=1, queues=None, tasks=("task",), until=LATER, now=NOW)
 
 
 def _facts(engine: Engine) -> Verb:
@@ -223,6 +248,11 @@ SCENES: dict[str, Scene] = {
     "dead_letter": Scene(_claimed(bury)),
     "snooze": Scene(_claimed(snooze)),
     "release": Scene(_claimed(lambda engine, claim: engine.release([claim], reason="shutdown", now=NOW)), synced=False),
+    "note": Scene(
+        _claimed(lambda engine, claim: engine.note([remark(claim, BIG, BIG, done=1)], now=NOW)), synced=False
+    ),
+    "save_checkpoint": Scene(_claimed(lambda engine, claim: engine.save_checkpoint(claim, value=BIG, now=NOW))),
+    "finish_step": Scene(_claimed(lambda engine, claim: engine.finish_step(claim, name="a", result=BIG, now=NOW))),
     "abort": Scene(_abort),
     "cancel": Scene(_cancel),
     "requeue": Scene(_requeue),
@@ -230,6 +260,10 @@ SCENES: dict[str, Scene] = {
     "delete": Scene(_delete),
     "pause_queue": Scene(_pause),
     "resume_queue": Scene(_resume),
+    "put_limit": Scene(_limit),
+    "remove_limit": Scene(_unlimit),
+    "declare_limits": Scene(_declare_limits),
+    "turns": Scene(_turns),
     "register_worker": Scene(_register),
     "retire_worker": Scene(_retire, synced=False),
     "expire": Scene(_expire),

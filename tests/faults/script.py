@@ -9,7 +9,7 @@ from liteq.model.job import Change, Claim, Completion
 from liteq.model.transitions import Outcome
 from liteq.store.engine import Slate
 from liteq.store.sqlite.engine import SqliteEngine
-from tests.engine.steps import NOW, bury, claim_some, new_job, register, retry, snooze, told
+from tests.engine.steps import NOW, bury, claim_some, new_job, register, remark, retry, snooze, told
 
 OpenEngine = Callable[[], SqliteEngine]
 
@@ -104,6 +104,21 @@ class Script:
             self._rng.choice((retry, snooze, bury))(engine, claim)
         return [claim.job_id]
 
+    def _keep(self, engine: SqliteEngine) -> list[int]:
+        claim = self._rng.choice(self._held) if self._held else None
+        if claim is None:
+            return []
+        value = b'"%s"' % (b"x" * self._rng.choice((10, 3_000)))
+        if self._rng.random() < 0.5:
+            engine.save_checkpoint(claim, value=value, now=NOW)
+        else:
+            engine.finish_step(claim, name=f"step {self._rng.randint(1, 3)}", result=value, now=NOW)
+        return [claim.job_id]
+
+    def _note(self, engine: SqliteEngine) -> list[int]:
+        said = [remark(claim, b"1", b"2", done=self._rng.randint(0, 9)) for claim in self._held]
+        return [] if engine.note(said, now=NOW) else [one.claim.job_id for one in said]
+
     def _release(self, engine: SqliteEngine) -> list[int]:
         claim = self._take()
         return [] if claim is None or engine.release([claim], reason="made room", now=NOW) else [claim.job_id]
@@ -140,6 +155,8 @@ _WEIGHTS = {
     "claim": 20,
     "complete": 18,
     "report": 8,
+    "keep": 6,
+    "note": 4,
     "release": 4,
     "cancel": 2,
     "requeue": 3,
@@ -149,4 +166,4 @@ _WEIGHTS = {
     "tend": 5,
     "settle": 3,
 }
-_SYNCED = {"enqueue", "complete", "report", "cancel", "requeue", "reschedule", "delete"}
+_SYNCED = {"enqueue", "complete", "report", "keep", "cancel", "requeue", "reschedule", "delete"}

@@ -11,6 +11,11 @@ _QUESTIONS = (
     "SELECT * FROM liteq_job ORDER BY id",
     "SELECT * FROM liteq_attempt ORDER BY job_id, attempt",
     "SELECT * FROM liteq_tag ORDER BY tag, job_id",
+    "SELECT * FROM liteq_progress ORDER BY job_id",
+    "SELECT * FROM liteq_checkpoint ORDER BY job_id",
+    "SELECT * FROM liteq_step ORDER BY job_id, name",
+    "SELECT * FROM liteq_stream ORDER BY job_id",
+    "SELECT * FROM liteq_part ORDER BY job_id, seq",
     "SELECT * FROM liteq_queue ORDER BY name",
     "SELECT * FROM liteq_metric ORDER BY minute, queue, task",
     # Who a worker is differs from run to run.

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from liteq.errors import UnsupportedFilesystem
-from liteq.store.sqlite import platform
+from liteq.store.sqlite import platform, processes
 from liteq.store.sqlite.platform import FileWatch, FolderWatch, PacedWatch
 
 PROMPT_S = 5.0
@@ -109,13 +109,13 @@ def test_all_processes_of_one_boot_share_its_id() -> None:
 
 
 def test_a_process_has_one_start_and_another_process_another() -> None:
-    first = platform.process_start(os.getpid())
+    first = processes.process_start(os.getpid())
     child = start("input()")
 
-    later = platform.process_start(child.pid)
+    later = processes.process_start(child.pid)
     end(child)
 
-    assert first == platform.process_start(os.getpid())
+    assert first == processes.process_start(os.getpid())
     assert first is not None
     assert later is not None
     assert later > first
@@ -129,7 +129,7 @@ def test_a_program_with_a_parenthesis_in_its_name_has_a_start(tmp_path: Path) ->
     child = subprocess.Popen([str(odd)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert (line_of(usual), line_of(child)) == ("ready", "ready")
 
-    expected, found = platform.process_start(usual.pid), platform.process_start(child.pid)
+    expected, found = processes.process_start(usual.pid), processes.process_start(child.pid)
     end(child)
     end(usual)
 
@@ -142,11 +142,11 @@ def test_a_zombie_and_a_reaped_process_have_no_start() -> None:
     child = start("pass")
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
 
-    as_zombie = platform.process_start(child.pid)
+    as_zombie = processes.process_start(child.pid)
     child.communicate()
 
     assert as_zombie is None
-    assert platform.process_start(child.pid) is None
+    assert processes.process_start(child.pid) is None
 
 
 def test_the_longest_mount_point_names_the_filesystem_and_a_later_mount_covers_an_earlier_one() -> None:
@@ -193,10 +193,10 @@ def test_the_writer_is_named_while_it_holds_the_lock(tmp_path: Path) -> None:
 
     try:
         assert line_of(writer) == "held"
-        while_held = platform.writer_pid(shm)
+        while_held = processes.writer_pid(shm)
         tell(writer)
         assert line_of(writer) == "free"
-        afterwards = platform.writer_pid(shm)
+        afterwards = processes.writer_pid(shm)
     finally:
         end(writer)
 
@@ -205,7 +205,7 @@ def test_the_writer_is_named_while_it_holds_the_lock(tmp_path: Path) -> None:
 
 
 def test_the_writer_of_no_file_is_unknown(tmp_path: Path) -> None:
-    assert platform.writer_pid(tmp_path / "none-shm") is None
+    assert processes.writer_pid(tmp_path / "none-shm") is None
 
 
 def test_a_write_ends_the_wait_once(tmp_path: Path, make_watch: Callable[[Path], FileWatch]) -> None:
@@ -332,3 +332,14 @@ def test_a_keyboard_interrupt_ends_the_wait(tmp_path: Path) -> None:
     end(waiter)
 
     assert answer == "interrupted"
+
+
+def test_only_the_very_process_that_was_meant_is_ended() -> None:
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as child:
+        start = processes.process_start(child.pid) or 0
+        for pid, began in ((child.pid, start + 1), (child.pid, 0), (0, start), (1, start), (-child.pid, start)):
+            processes.end_process(pid, began)
+            processes.end_group(pid, began)
+        assert child.poll() is None
+        processes.end_group(child.pid, start)
+        assert child.wait(10) == -9

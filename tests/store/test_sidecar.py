@@ -756,7 +756,7 @@ def test_a_missing_slate_is_none(sidecar: Sidecar) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"lqsl", b"x" * 5_000, b"lqsl" + b"\xff" * 5_000, b"\0" * 4_096, b"lqsl\x02" + b"\0" * 4_091],
+    [b"", b"lqsl", b"x" * 5_000, b"lqsl" + b"\xff" * 5_000, b"\0" * 4_096, b"lqsl\x03" + b"\0" * 4_091],
 )
 def test_a_slate_of_garbage_is_none(sidecar: Sidecar, content: bytes) -> None:
     (sidecar.folder / "worker-5").write_bytes(content)

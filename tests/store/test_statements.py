@@ -18,9 +18,12 @@ SMALL = "a table of few rows, read whole on purpose"
 SCANS = {
     "count_by_walk": "counts the whole table: for questions that no index answers, asked by people",
     "queues": SMALL,
-    "lane_rules": SMALL,
+    "paused_queues": SMALL,
+    "gates": SMALL,
     "guards": SMALL,
-    "next_due": "reads one entry of the index of scheduled jobs, and the few guarded tasks",
+    "limits": SMALL,
+    "drop_empty_limits": SMALL,
+    "next_due": "two first entries of indexes, and the tables of limits and guards, which are small",
     "workers": SMALL,
     "worker_identities": SMALL,
     "holders": "the few processes that hold named locks or wait for one; asked when another joins them",
@@ -35,7 +38,10 @@ SCANS = {
 }
 SORTS = {
     "lane_counts": "the indexes of scheduled, blocked and running jobs are ordered for their verbs, not by lane",
+    "steps": "the few steps of one job, in the order in which they ended",
     "states_of_ticks": "a bounded number of ticks, counted by the few states of their jobs",
+    "running_lanes": "the jobs that run are few; an index of lanes would cost each claim and each report",
+    "next_lanes": "the few jobs that are next behind those that run, made distinct by lane",
     "begun_lanes": "the few jobs that are due for another attempt, made distinct by lane",
 }
 

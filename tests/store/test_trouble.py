@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 
 from liteq.errors import DiskFull, LiteqError, SchemaTooNew, StorageError, WrongState
-from liteq.model.job import Claim
+from liteq.model.job import Change, Claim
+from liteq.model.limits import Limit
 from liteq.store.sqlite import checkpoint, shared_commit, writer
 from liteq.store.sqlite.descriptor import NOW_OR_NEVER, Descriptor
 from liteq.store.sqlite.engine import SqliteEngine
+from liteq.store.sqlite.lanes import Gates
 from liteq.store.sqlite.platform import FolderWatch, watch_file
 from liteq.store.sqlite.sidecar import Sidecar
 from liteq.store.sqlite.writer import Inside
@@ -426,7 +428,7 @@ def test_a_job_that_a_rival_took_after_the_first_look_stays_the_rivals(
     def look_while_a_rival_claims(*wanted: Any) -> Any:
         found = heads(*wanted)
         if not theirs:
-            theirs.append(engine._take(found[:1], 7, None, NOW)[0])
+            theirs.append(engine._take(found[:1], 7, None, Gates(), NOW)[0])
         return found
 
     monkeypatch.setattr(engine, "_heads", look_while_a_rival_claims)
@@ -434,3 +436,23 @@ def test_a_job_that_a_rival_took_after_the_first_look_stays_the_rivals(
 
     assert [claim.job_id for claim in mine] == [second]
     assert [(one.owner, one.attempt) for one in [engine.get_job(theirs[0].job_id)] if one] == [(7, 1)]
+
+
+def test_a_job_that_is_moved_into_a_full_queue_after_the_first_look_is_not_taken(
+    engine: SqliteEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enqueue_one(engine, new_job(queue="full"))
+    claim_some(engine)
+    engine.put_limit("queue", "full", Limit(max_running=1))
+    job_id = enqueue_one(engine)
+    heads = engine._heads
+
+    def look_then_move(*wanted: Any) -> Any:
+        found = heads(*wanted)
+        if not engine.file.writer.holds():
+            engine.reschedule([job_id], Change(queue="full"), now=NOW)
+        return found
+
+    monkeypatch.setattr(engine, "_heads", look_then_move)
+
+    assert claim_some(engine) == []

@@ -75,9 +75,8 @@ def wait(context: typer.Context, *, batch_id: BatchId, timeout: options.Timeout 
     with bar(batch.record.jobs) as advance:
         while not _ended(batch, limit, (liteq.clock.monotonic_ms() - begun) / 1000):
             row = batch.record
-            advance(
-                row.jobs - row.left, f"batch {row.id}, {row.left} left" + (f", {row.failed} failed" * bool(row.failed))
-            )
+            text = f"batch {row.id}, {row.left} left" + (f", {row.failed} failed" * bool(row.failed))
+            advance(row.jobs - row.left, row.jobs, text)
     if session(context).as_json:
         output.document(batch_document(batch))
     else:

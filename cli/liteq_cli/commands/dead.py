@@ -39,7 +39,7 @@ def show(context: typer.Context, *, job_id: options.JobId) -> None:
     if job.state is not State.DEAD:
         raise WrongState(f"job {job_id} is {job.state.word}, not dead")
     if session(context).as_json:
-        output.document(job_document(job))
+        output.document(job_document(job, app=liteq))
     else:
         show_job(job, app=liteq)
 

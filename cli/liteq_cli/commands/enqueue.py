@@ -10,7 +10,6 @@ import typer
 from liteq.app import Liteq
 from liteq.command import COMMAND_TASK
 from liteq.errors import InvalidOption, LiteqError, QueueFull, UnknownTask
-from liteq.model.names import shown
 from liteq.task import Call
 from liteq_cli import options, output
 from liteq_cli.commands.waiting import wait_for
@@ -39,8 +38,12 @@ def enqueue(
     debounce: options.Debounce = None,
     max_wait: options.MaxWait = None,
     wait_for_room: options.WaitForRoom = None,
+    key: options.ConcurrencyKey = None,
+    max_running_per_key: options.MaxRunningPerKey = None,
+    rate_per_key: options.RatePerKey = None,
     after: options.After = None,
     tag: options.Tags = None,
+    meta: options.Meta = None,
     time_limit: options.TimeLimit = None,
     wait: options.Wait = False,
     timeout: options.Timeout = None,
@@ -56,8 +59,12 @@ def enqueue(
         delay=delay,
         at=at,
         unique_key=unique_key,
+        concurrency_key=key,
+        max_running_per_key=max_running_per_key,
+        rate_per_key=rate_per_key,
         after=after,
         tags=tag,
+        meta=meta,
         time_limit=time_limit,
         debounce=debounce,
         max_wait=max_wait,
@@ -163,23 +170,7 @@ def _check_task(app: Liteq, task: str) -> None:
 
 def _arguments(words: list[str], args: str | None) -> tuple[list[Any], dict[str, Any]]:
     positional, named = ([], {}) if args is None else _from_json(args.encode("utf-8", "surrogateescape"))
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            raise Refused(f"{shown(word)} is no argument", hint="key=value passes text, key:=5 passes JSON")
-        is_json = name.endswith(":")
-        name = name.removesuffix(":")
-        if name in named:
-            raise Refused(f"{shown(name)} was given twice")
-        named[name] = _value(name, value) if is_json else value
-    return positional, named
-
-
-def _value(name: str, text: str) -> Any:
-    try:
-        return msgspec.json.decode(text.encode("utf-8", "surrogateescape"))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused(f"{shown(name)} is no JSON: {error}", hint="a JSON text has quotes: key:='\"text\"'") from error
+    return positional, options.named_values(words, named)
 
 
 def _from_json(text: bytes) -> tuple[list[Any], dict[str, Any]]:

@@ -6,13 +6,13 @@ import typer
 
 from liteq.app import Liteq
 from liteq.model.job import Attempt
-from liteq.model.transitions import LIVE
+from liteq.model.transitions import LIVE, State
 from liteq_cli import options, output
 from liteq_cli.commands.rows import attempt_document, job_document, show_ids, show_job, show_jobs
 from liteq_cli.commands.waiting import wait_for
-from liteq_cli.exits import Refused
+from liteq_cli.exits import Code, Refused
 from liteq_cli.target import opened, session
-from liteq_cli.times import span
+from liteq_cli.times import parse_duration, span
 
 app = typer.Typer(help="Look at jobs, wait for them, change them.", no_args_is_help=True)
 
@@ -46,7 +46,7 @@ def show(context: typer.Context, *, job_id: options.JobId) -> None:
     liteq = opened(context)
     job = liteq.get_job(job_id)
     if session(context).as_json:
-        output.document(job_document(job))
+        output.document(job_document(job, app=liteq))
     else:
         show_job(job, app=liteq)
 
@@ -70,6 +70,42 @@ def logs(context: typer.Context, *, job_id: options.JobId) -> None:
         output.note("nothing is kept of it: a first attempt that succeeds without logging leaves no record")
     for attempt in attempts:
         _show_attempt(attempt)
+
+
+@app.command()
+def stream(
+    context: typer.Context,
+    *,
+    job_id: options.JobId,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on until the job has finished; exit code 1 unless it completed.")
+    ] = False,
+    after: Annotated[int, typer.Option(help="Only parts behind this seq.", min=0, max=2**63 - 1, metavar="SEQ")] = 0,
+    timeout: options.Timeout = None,
+) -> None:
+    """Print what the job has published, one JSON document a line."""
+    if timeout is not None and not follow:
+        raise Refused("--timeout goes with --follow")
+    liteq = opened(context)
+    job = liteq.get_job(job_id)
+    limit = None if timeout is None else parse_duration(timeout)
+    found = False
+    for part in job.stream(after=after, timeout=limit) if follow else job.parts(after=after):
+        found = True
+        output.json_line(
+            {
+                "seq": part.seq,
+                "attempt": part.attempt,
+                "published_at": part.published_at.isoformat(),
+                "value": part.value,
+            }
+        )
+    if not found:
+        output.note(
+            "nothing was published" + (f" after {after}" if after else "; a task does so by ctx.publish(value)")
+        )
+    if follow and job.state is not State.COMPLETED:
+        raise typer.Exit(Code.FAILED)
 
 
 def _show_attempt(attempt: Attempt) -> None:

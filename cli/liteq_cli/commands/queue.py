@@ -7,6 +7,7 @@ import typer
 
 from liteq.ops.stats import QueueStats
 from liteq_cli import options, output
+from liteq_cli.commands import limits
 from liteq_cli.commands.rows import show_ids
 from liteq_cli.commands.status import show_queues
 from liteq_cli.exits import Code, Refused
@@ -14,7 +15,7 @@ from liteq_cli.output import Column, clean
 from liteq_cli.target import opened, session
 from liteq_cli.times import span
 
-app = typer.Typer(help="Look at queues, pause, resume and bound them.", no_args_is_help=True)
+app = typer.Typer(help="Look at queues, pause, resume and limit them.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The queue.", metavar="QUEUE", show_default=False)]
 
@@ -63,6 +64,8 @@ def _show(queue: QueueStats) -> None:
         [
             ("queue", clean(queue.name)),
             ("state", "paused" if queue.paused else "open"),
+            *([("max running", f"{queue.max_running:,}")] if queue.max_running else []),
+            *([("rate", queue.rate)] if queue.rate else []),
             *((word, f"{counts[word]:,}") for word in words),
             ("completed, 1 h", f"{queue.completed_last_hour:,}"),
             ("failed, 1 h", f"{queue.failed_last_hour:,}"),
@@ -105,20 +108,16 @@ def limit(
     context: typer.Context,
     *,
     name: Name,
+    max_running: limits.MaxRunning = None,
+    rate: limits.RateText = None,
     max_pending: Annotated[
-        str,
-        typer.Option(help="How many jobs may wait in it; enqueueing more is refused. none: any number.", metavar="N"),
-    ],
+        int | None, typer.Option(help="Let at most so many jobs wait in it; enqueueing more is refused.", metavar="N")
+    ] = None,
+    clear: limits.Clear = False,
 ) -> None:
-    """Bound what a queue holds. Jobs that wait already stay."""
-    app = opened(context)
-    app.limit_queue(name, max_pending=options.limit_of(max_pending, what="--max-pending"))
-    record = next((queue for queue in app.engine.queues() if queue.name == name), None)
-    most = None if record is None else record.max_pending
-    if session(context).as_json:
-        output.document({"queue": name, "max_pending": most})
-    else:
-        output.say(f"queue {clean(name)} holds {'any number of' if most is None else f'at most {most:,}'} waiting jobs")
+    """Limit a queue over all workers, show its limit, or with --clear take it back. What runs or waits goes on."""
+    wanted = {"max_running": max_running, "rate": rate, "max_pending": max_pending}
+    limits.change(context, "queue", name, wanted, clear=clear)
 
 
 @app.command()

@@ -9,9 +9,12 @@ from liteq.app import Liteq
 from liteq.clock import to_datetime
 from liteq.job import Job, to_plain
 from liteq.model.job import Attempt, JobRecord
+from liteq.model.keeping import StepRecord
 from liteq.model.payload import decode, decoder
 from liteq.model.transitions import FINISHED, State
+from liteq.ops.reasons import why_waiting
 from liteq_cli import output
+from liteq_cli.commands.running import progress_document, words_of
 from liteq_cli.output import Column, clean
 from liteq_cli.times import local_time, relative, span
 
@@ -92,12 +95,23 @@ def show_ids(done: Sequence[int], *, verb: str, as_json: bool) -> None:
         output.say(f"{verb} {len(done)} jobs")
 
 
-def job_document(job: Job[Any]) -> dict[str, Any]:
+def job_document(job: Job[Any], *, app: Liteq) -> dict[str, Any]:
     """Give everything that is known of a job, for JSON."""
+    stream = app.engine.stream(job.id)
     return to_plain(job.record) | {
+        "held_up_by": why_waiting(app.engine, job.record, now=app.clock.now_ms()),
         "tags": list(job.tags),
+        "progress": progress_document(job.progress),
+        "steps": [step_document(step) for step in app.engine.steps(job.id)],
+        "stream": {"parts": 0, "dropped": 0} if stream is None else {"parts": stream.parts, "dropped": stream.dropped},
         "attempts": [attempt_document(attempt) for attempt in job.attempts],
     }
+
+
+def step_document(step: StepRecord) -> dict[str, Any]:
+    """Give a step that is done, without its result."""
+    finished_at = to_datetime(step.finished_at).isoformat()
+    return {"name": step.name, "attempt": step.attempt, "finished_at": finished_at}
 
 
 def attempt_document(attempt: Attempt) -> dict[str, Any]:
@@ -118,13 +132,15 @@ def show_job(job: Job[Any], *, app: Liteq) -> None:
     record = job.record
     rows = [
         ("job", str(record.id)),
-        ("state", record.state.word),
+        ("state", record.state.word + _why(record, app)),
         ("reason", clean(record.reason or "")),
         ("task", clean(record.task)),
         ("queue", clean(record.queue)),
         ("priority", str(record.priority)),
         ("tags", clean(", ".join(job.tags))),
+        ("metadata", "" if record.metadata is None else payload_text(record.metadata)),
         ("unique key", clean(record.unique_key or "")),
+        ("concurrency key", _key_of(record)),
         ("batch", _batch_of(record, app)),
         ("after", _parents_of(record, app)),
         ("schedule", _schedule_of(record, app)),
@@ -132,6 +148,7 @@ def show_job(job: Job[Any], *, app: Liteq) -> None:
         ("args", payload_text(record.args)),
         ("result", "" if record.result is None else payload_text(record.result)),
         ("result error", clean(record.result_error or "")),
+        *_said_and_kept(job, app),
         ("failures", f"{record.failures} of at most {record.max_failures}"),
         ("crashes", f"{record.crashes} of at most {record.max_crashes}" if record.crashes else ""),
         ("enqueued", local_time(record.enqueued_at)),
@@ -152,6 +169,33 @@ def show_job(job: Job[Any], *, app: Liteq) -> None:
         )
         output.table(columns, [_attempt_row(attempt) for attempt in attempts])
         output.note(f"liteq job logs {record.id} shows what they printed and logged")
+
+
+def _why(record: JobRecord, app: Liteq) -> str:
+    why = why_waiting(app.engine, record, now=app.clock.now_ms())
+    return "" if why is None else f": {clean(why, limit=300)}"
+
+
+def _key_of(record: JobRecord) -> str:
+    if record.concurrency_key is None:
+        return ""
+    pace = "" if record.key_rate is None else f", {record.key_rate}"
+    return f"{clean(record.concurrency_key)}, {record.key_max_running} at once{pace}"
+
+
+def _said_and_kept(job: Job[Any], app: Liteq) -> list[tuple[str, str]]:
+    progress, stream, saved = job.progress, app.engine.stream(job.id), app.engine.checkpoint(job.id)
+    rows: list[tuple[str, str]] = []
+    if progress is not None:
+        note = f": {clean(progress.note, limit=200)}" if progress.note else ""
+        earlier = "" if progress.attempt == job.attempt else f", in attempt {progress.attempt}"
+        rows.append(("progress", words_of(progress) + note + earlier))
+    steps = ", ".join(step.name for step in app.engine.steps(job.id))
+    rows += [("steps done", clean(steps, limit=500)), ("checkpoint", "" if saved is None else payload_text(saved))]
+    if stream is not None:
+        dropped = f", {stream.dropped:,} of earlier attempts dropped" if stream.dropped else ""
+        rows.append(("stream", f"{stream.parts:,} part{'s' * (stream.parts != 1)}{dropped}"))
+    return rows
 
 
 def _batch_of(record: JobRecord, app: Liteq) -> str:

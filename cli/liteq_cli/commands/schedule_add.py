@@ -59,6 +59,7 @@ def add(
     queue: options.ToQueue = None,
     priority: options.PriorityWord = None,
     tag: options.Tags = None,
+    meta: options.Meta = None,
     time_limit: options.TimeLimit = None,
     args: Annotated[str | None, typer.Option(help="The arguments as a JSON object or array.", metavar="JSON")] = None,
     command: Annotated[bool, typer.Option("--command", help="Same as --: the words are a command.")] = False,
@@ -85,7 +86,7 @@ def add(
         refuse_without_app(session(context))
     app = opened(context, tasks=not command)
     settings = options.settings_of(
-        queue=queue, priority=priority, delay=None, at=None, unique_key=None, tags=tag, time_limit=time_limit
+        queue=queue, priority=priority, delay=None, at=None, unique_key=None, tags=tag, meta=meta, time_limit=time_limit
     )
     check_name(name, what="schedule")
     call = _call(app, words, args, command=command).using(**cast("Any", settings))

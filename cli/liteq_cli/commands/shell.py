@@ -35,6 +35,7 @@ def exec_(
     wait_for_room: options.WaitForRoom = None,
     after: options.After = None,
     tag: options.Tags = None,
+    meta: options.Meta = None,
     time_limit: options.TimeLimit = None,
     max_failures: Annotated[
         int | None, typer.Option(help="Dead after so many failures; 1 unless given.", min=1, max=1000)
@@ -54,6 +55,7 @@ def exec_(
         unique_key=unique_key,
         after=after,
         tags=tag,
+        meta=meta,
         time_limit=time_limit,
         debounce=debounce,
         max_wait=max_wait,

@@ -11,9 +11,10 @@ from liteq.app import Liteq
 from liteq.clock import to_datetime
 from liteq.model.fleet import WorkerRecord
 from liteq.ops.schedule_stats import SchedulerStatus
-from liteq.ops.stats import QueueStats, Stats
+from liteq.ops.stats import LimitStats, QueueStats, Stats
 from liteq_cli import output
 from liteq_cli.commands.breaker import guard_document, guard_words, is_held_up
+from liteq_cli.commands.running import show_telling, telling_document, telling_jobs
 from liteq_cli.commands.scheduler import status_document, summary
 from liteq_cli.exits import Code
 from liteq_cli.output import Column, clean
@@ -24,6 +25,7 @@ QUEUE_COLUMNS = (
     Column("queue", yields=True),
     Column("ready", right=True),
     Column("running", right=True),
+    Column("blocked", right=True, spare=True),
     Column("scheduled", right=True),
     Column("dead", right=True),
     Column("done 1h", right=True),
@@ -63,9 +65,10 @@ def status(
         return
     stats, scheduler = app.stats(), app.schedules.status()
     if as_json:
-        output.document(stats_document(stats) | {"scheduler": status_document(scheduler)})
+        running = telling_document(telling_jobs(app))
+        output.document(stats_document(stats) | {"scheduler": status_document(scheduler), "running": running})
     else:
-        show_stats(stats, scheduler)
+        _show(app, stats, scheduler)
     if check:
         code = code_of_stats(stats)
         held_up = bool(scheduler.overdue or scheduler.broken)
@@ -79,12 +82,20 @@ def _watch(app: Liteq) -> None:
             stats, scheduler = app.stats(), app.schedules.status()
             if in_place:
                 sys.stdout.write(CLEAR_SCREEN)
-            show_stats(stats, scheduler)
+            _show(app, stats, scheduler)
             sys.stdout.flush()
             time.sleep(1)
     except KeyboardInterrupt:
         # It is how a watch ends.
         return
+
+
+def _show(app: Liteq, stats: Stats, scheduler: SchedulerStatus) -> None:
+    show_stats(stats, scheduler)
+    telling = telling_jobs(app)
+    if telling:
+        output.say()
+        show_telling(telling, now=stats.at)
 
 
 def code_of_stats(stats: Stats) -> Code:
@@ -129,15 +140,20 @@ def show_queues(queues: list[QueueStats]) -> None:
 
 def _queue_row(queue: QueueStats) -> list[str]:
     numbers = (
-        queue.ready,
-        queue.running,
+        queue.blocked,
         queue.scheduled,
         queue.dead,
         queue.completed_last_hour,
         queue.failed_last_hour,
     )
     name = clean(queue.name) + (" (paused)" if queue.paused else "") + (" (full)" if queue.full else "")
-    return [name, *(f"{number:,}" if number else "·" for number in numbers), span(queue.oldest_ready_ms)]
+    name += f" ({queue.rate})" if queue.rate else ""
+    running = _count(queue.running) + (f" of {queue.max_running:,}" if queue.max_running else "")
+    return [name, _count(queue.ready), running, *(_count(number) for number in numbers), span(queue.oldest_ready_ms)]
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else "·"
 
 
 def _worker_row(worker: WorkerRecord, *, now: int) -> list[str]:
@@ -164,6 +180,11 @@ def _scheduler_facts(scheduler: SchedulerStatus) -> list[tuple[str, str]]:
     return [("schedules", f"{summary(scheduler)}; next {upcoming}, {scheduler.fired:,} fired{late}")]
 
 
+def _limit_of_task(limit: LimitStats) -> str:
+    most = "" if limit.max_running is None else f" {limit.running:,} of {limit.max_running:,}"
+    return clean(limit.name) + most + (f" {limit.rate}" if limit.rate else "")
+
+
 def _facts(stats: Stats) -> list[tuple[str, str]]:
     file = stats.file
     facts = [
@@ -173,6 +194,7 @@ def _facts(stats: Stats) -> list[tuple[str, str]]:
         ("mean", f"{span(stats.mean_wait_ms)} waiting, {span(stats.mean_run_ms)} running"),
         *(("guard", guard_words(guard, now=stats.at)) for guard in stats.guards),
         ("no worker for", clean(", ".join(stats.orphaned_tasks))),
+        ("limits of tasks", ", ".join(_limit_of_task(limit) for limit in stats.limits if limit.of == "task")),
         ("file", clean(file.path)),
         ("size", f"{size(file.bytes)}, log {size(file.wal_bytes)}, free inside {size(file.free_bytes)}"),
     ]

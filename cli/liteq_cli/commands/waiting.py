@@ -11,12 +11,13 @@ from liteq.errors import WaitTimeout
 from liteq.job import Job, to_plain
 from liteq.model.transitions import FINISHED, State
 from liteq_cli import output
+from liteq_cli.commands.running import words_of
 from liteq_cli.exits import Code
 from liteq_cli.times import parse_duration
 
-LOOK_EVERY_S = 0.5
+LOOK_EVERY_S = 0.25
 NO_WORKER_AFTER_S = 2
-Advance = Callable[[int, str], None]
+Advance = Callable[[int, int, str], None]
 
 
 def wait_for(app: Liteq, job_ids: Sequence[int], *, timeout: str | None, as_json: bool, quiet: bool = False) -> None:
@@ -31,7 +32,7 @@ def wait_for(app: Liteq, job_ids: Sequence[int], *, timeout: str | None, as_json
     with bar(len(jobs)) as advance:
         for done, job in enumerate(jobs):
             while job.refresh().state not in FINISHED:
-                advance(done, f"job {job.id} {job.state.word}")
+                advance(*_how_far(job, done, len(jobs)))
                 waited = (app.clock.monotonic_ms() - begun) / 1000
                 if limit is not None and waited >= limit:
                     raise WaitTimeout(f"job {job.id} is still {job.state.word} after {limit:g} s")
@@ -39,10 +40,23 @@ def wait_for(app: Liteq, job_ids: Sequence[int], *, timeout: str | None, as_json
                     hushed = True
                     _note_without_worker(app)
                 _wait_a_little(job, LOOK_EVERY_S if limit is None else min(limit - waited, LOOK_EVERY_S))
-        advance(len(jobs), "done")
+        advance(len(jobs), len(jobs), "done")
     _report(jobs, as_json=as_json, quiet=quiet)
     if any(job.state is not State.COMPLETED for job in jobs):
         raise typer.Exit(Code.FAILED)
+
+
+def _how_far(job: Job[object], done: int, jobs: int) -> tuple[int, int, str]:
+    """Give what the bar shows: how many jobs are done of all; of a single one, how far it says that it is."""
+    text = f"job {job.id} {job.state.word}"
+    progress = job.progress
+    if progress is None or progress.attempt != job.attempt:
+        return done, jobs, text
+    if progress.note:
+        text += f": {output.clean(progress.note, limit=60)}"
+    if jobs > 1 or progress.fraction is None:
+        return done, jobs, f"{text}, {words_of(progress)}"
+    return round(progress.done), round(progress.total or 0), text
 
 
 def _note_without_worker(app: Liteq) -> None:
@@ -73,7 +87,7 @@ def _report(jobs: list[Job[object]], *, as_json: bool, quiet: bool) -> None:
 def bar(total: int) -> Generator[Advance]:
     """Give a function that moves a progress bar on stderr; it does nothing off a terminal."""
     if not output.is_rich(sys.stderr):
-        yield lambda _done, _text: None
+        yield lambda _done, _total, _text: None
         return
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
@@ -86,4 +100,4 @@ def bar(total: int) -> Generator[Advance]:
     )
     with Progress(*columns, console=output.console(to_stderr=True), transient=True) as progress:
         bar = progress.add_task("", total=total)
-        yield lambda done, text: progress.update(bar, completed=done, description=text)
+        yield lambda done, total, text: progress.update(bar, completed=done, total=total, description=text)

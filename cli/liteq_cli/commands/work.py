@@ -25,6 +25,7 @@ from liteq_cli.times import duration_ms, parse_size
 log = logging.getLogger("liteq.cli")
 
 MAX_PROCESSES = 256
+SHORTEST_TIME_MS = 1_000
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -41,6 +42,9 @@ def work(
     autoscale: Annotated[
         str | None, typer.Option(help="Between so many processes, as the backlog wants.", metavar="MIN:MAX")
     ] = None,
+    spare_after: Annotated[
+        str, typer.Option(help="With --autoscale, end a process that had nothing to do for so long.", metavar="TIME")
+    ] = "30s",
     burst: Annotated[bool, typer.Option("--burst", help="End when nothing is left to do.")] = False,
     max_jobs: Annotated[
         int | None, typer.Option(help="Replace a process after so many jobs; with --burst, end.", min=1)
@@ -87,11 +91,12 @@ def work(
     fleet = SupervisorSettings(
         processes=fewest,
         most_processes=most,
+        spare_after_ms=duration_ms(spare_after),
         reload_on=Path.cwd() if reload else None,
         burst=burst,
         grace_ms=settings.grace_ms,
         max_memory=None if max_memory is None else parse_size(max_memory),
-        max_time_ms=None if max_time is None else duration_ms(max_time),
+        max_time_ms=None if max_time is None else _checked_max_time(duration_ms(max_time)),
     )
     if one is not None:
         _work_on_leash(context, settings, one)
@@ -101,6 +106,12 @@ def work(
         _work_here(context, settings)
     else:
         _work_in_fleet(context, settings, fleet)
+
+
+def _checked_max_time(max_time_ms: int) -> int:
+    if max_time_ms < SHORTEST_TIME_MS:
+        raise InvalidOption(f"--max-time must be at least {SHORTEST_TIME_MS / 1000:g} s: starting one takes as long")
+    return max_time_ms
 
 
 def _range(autoscale: str | None, processes: int | None) -> tuple[int, int]:

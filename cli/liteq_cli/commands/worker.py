@@ -29,7 +29,6 @@ COLUMNS = (
     Column("beat", right=True),
     Column("supervisor", right=True, spare=True),
 )
-BETWEEN_SIGNALS_S = 0.3
 PATIENCE_S = 10.0
 
 app = typer.Typer(help="List workers, and ask one to stop.", no_args_is_help=True)
@@ -60,10 +59,10 @@ def stop(
     """Ask a worker to stop: its running jobs may finish, and its supervisor does not replace it."""
     liteq = opened(context)
     record = _stoppable(liteq, worker_id)
-    _signal(record)
+    _signal(record, signal.SIGTERM)
     if now:
-        time.sleep(BETWEEN_SIGNALS_S)
-        _signal(record)
+        # Another one than before: two alike that are pending count as one.
+        _signal(record, signal.SIGINT)
         _wait(liteq, worker_id)
     if session(context).as_json:
         output.document({"stopped" if now else "asked": worker_id})
@@ -77,6 +76,12 @@ def _stoppable(liteq: Liteq, worker_id: int) -> WorkerRecord:
         raise Refused(
             f"no living worker has the id {worker_id}", hint="liteq worker list shows them", code=Code.NOT_FOUND
         )
+    if record.here and not record.hears_stop:
+        raise Refused(
+            f"worker {worker_id} is part of another program, which a signal would end",
+            hint=f"stop its loop there, in process {record.pid}",
+            code=Code.FAILED,
+        )
     if not record.here:
         raise Refused(f"worker {worker_id} lives in another container; stop it there", code=Code.FAILED)
     return record
@@ -86,10 +91,10 @@ def _find(liteq: Liteq, worker_id: int) -> WorkerRecord | None:
     return next((record for record in liteq.engine.workers() if record.id == worker_id), None)
 
 
-def _signal(record: WorkerRecord) -> None:
+def _signal(record: WorkerRecord, number: signal.Signals) -> None:
     try:
         # Its lock is held, so the pid is still its own.
-        os.kill(record.pid, signal.SIGTERM)
+        os.kill(record.pid, number)
     except ProcessLookupError:
         return
     except PermissionError:

@@ -1,5 +1,5 @@
 """What follows from the end of a job, in the same transaction: its children run, or are cancelled in their turn, its
-batch counts it, its fallback is made.
+batch counts it, its fallback is made, and the next of its concurrency key may start.
 
 A fan-out is worked off some hundred children at a time. What is left over lies in the file as a row, and every claim
 works on it: no transaction holds the write lock for long, however many children there are.
@@ -11,9 +11,10 @@ from typing import Any
 
 from liteq.model.job import POLICY_CODES
 from liteq.store.sqlite import metering, pending
-from liteq.store.sqlite.binding import CHILDREN, IN_BATCH, ON_DEAD, id_list
+from liteq.store.sqlite.binding import CHILDREN, IN_BATCH, KEYED, ON_DEAD, id_list
 from liteq.store.sqlite.connection import Connection
 from liteq.store.sqlite.making import make_callbacks, make_fallback
+from liteq.store.sqlite.turns import settle_jobs, settle_keys
 
 AT_ONCE = 500
 
@@ -24,16 +25,25 @@ def after_end(connection: Connection, ended: Sequence[Sequence[Any]], *, failed:
     if marked:
         _follow(connection, marked, failed, now)
         work_off(connection, now=now)
+        after_leaving(connection, marked, now=now)
+
+
+def after_leaving(connection: Connection, left: Sequence[Sequence[Any]], *, now: int) -> None:
+    """Do what follows when jobs, given as (id, aftermath), are no longer in their turn, be they at their end or not."""
+    keyed = [job_id for job_id, aftermath in left if aftermath & KEYED]
+    if keyed:
+        settle_jobs(connection, keyed, now=now)
 
 
 def after_deletion(connection: Connection, deleted: Sequence[Sequence[Any]], *, now: int) -> None:
-    """Do what follows from the deletion of jobs, given as (id, aftermath, the batch that a live one was in)."""
-    parents = [job_id for job_id, aftermath, _ in deleted if aftermath & CHILDREN]
+    """Do what follows from the deletion of jobs, given as (id, aftermath, a live one's batch, a ready one's key)."""
+    parents = [job_id for job_id, aftermath, *_ in deleted if aftermath & CHILDREN]
     if parents:
         _begin(connection, parents, "deleted")
-    count_ends(connection, [batch_id for *_, batch_id in deleted if batch_id is not None], failed="deleted", now=now)
+    count_ends(connection, [row[2] for row in deleted if row[2] is not None], failed="deleted", now=now)
     if parents:
         work_off(connection, now=now)
+    settle_keys(connection, (row[3] for row in deleted), now=now)
 
 
 def _follow(connection: Connection, ended: Sequence[Sequence[Any]], failed: str | None, now: int) -> None:
@@ -98,7 +108,8 @@ def _tell(
     run = [child for child, policy in children if failed is None or policy == POLICY_CODES["run"]]
     stop = [child for child, policy in children if failed is not None and policy == POLICY_CODES["cancel"]]
     if run:
-        connection.rows("unblock", {"job_ids": id_list(run), "now": now})
+        moved = connection.rows("unblock", {"job_ids": id_list(run), "now": now})
+        settle_keys(connection, (row[0] for row in moved), now=now)
     if stop:
         reason = f"its parent, job {parent_id}, was {failed}"
         gone = connection.rows("cancel_children", {"job_ids": id_list(stop), "reason": reason, "now": now})

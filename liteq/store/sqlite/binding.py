@@ -7,7 +7,7 @@ import msgspec
 
 from liteq.model.job import SCOPE_CODES, NewJob
 
-CHILDREN, IN_BATCH, ON_DEAD = 1, 2, 4
+CHILDREN, IN_BATCH, ON_DEAD, KEYED = 1, 2, 4, 8
 """The bits of a job's column ``aftermath``: what follows from its end. Most jobs have none, and cost nothing."""
 
 
@@ -30,10 +30,22 @@ def job_bindings(job: NewJob, now: int) -> dict[str, Any]:
         "task": job.task,
         "unique_key": None if unique is None else unique.key,
         "backoff": job.backoff,
+        "metadata": job.metadata,
         "args": job.args,
         "aftermath": (0 if job.batch_id is None else IN_BATCH) | (0 if job.on_dead is None else ON_DEAD),
         "batch_id": job.batch_id,
         "on_dead": job.on_dead,
+    }
+
+
+def key_bindings(job: NewJob) -> dict[str, Any]:
+    """Give the columns of a job's concurrency key, empty without one."""
+    keyed = job.concurrency_key is not None
+    return {
+        "concurrency_key": job.concurrency_key,
+        "key_max_running": job.key_max_running if keyed else None,
+        "key_rate": job.key_rate if keyed else None,
+        "aftermath": KEYED if keyed else 0,
     }
 
 

@@ -14,7 +14,8 @@ from liteq.store.sqlite.aftermath import work_off
 from liteq.store.sqlite.binding import id_list, name_list
 from liteq.store.sqlite.file import JobFile
 from liteq.store.sqlite.guarding import begin_trials
-from liteq.store.sqlite.lanes import NO_RULES, LaneRules
+from liteq.store.sqlite.lanes import Gates, look
+from liteq.store.sqlite.turns import settle_keys, spend_tokens, wake_keys
 
 Head = tuple[int, int, int]
 """Minus priority, ``run_at``, id: sorts as jobs are claimed."""
@@ -31,24 +32,22 @@ class Claiming:
         self, *, worker_id: int, queues: Sequence[str] | None, tasks: Sequence[str], limit: int, now: int
     ) -> list[Claim]:
         wanted = (None if queues is None else frozenset(queues), frozenset(tasks))
-        rules = self._rules(now)
-        heads = self._heads(rules, *wanted, limit)
+        heads = self._heads(*wanted, limit, look(self.file, now=now))
         telling = bool(self.file.read("fanout"))
         if not heads and not telling and not self._due(now):
             return []
         with self.file.writer.transaction(durable=False):
-            connection = self.file.writer.connection
-            if telling:
-                work_off(connection, now=now)
-            promoted = connection.rows("promote", {"now": now})
-            if promoted or telling or rules.guarded:
-                # With guards under the lock, too: a rival's claim may have been the one on trial.
-                heads = self._heads(self._rules(now), *wanted, limit)
-            claims = self._take(heads, worker_id, queues, now)
+            # Under the lock it decides: a queue that was paused before gives no job any more, nor does a full limit.
+            gates = look(self.file, now=now)
+            self.guarded = frozenset(gates.guarded)
+            if self._bring_up(gates, now, telling=telling) or gates.limited:
+                heads = self._heads(*wanted, limit, gates)
+            claims = self._take(heads, worker_id, queues, gates, now)
             if len(claims) < len(heads):
                 # Rivals took some between our look and the lock; nobody can now.
-                heads = self._heads(self._rules(now), *wanted, limit - len(claims))
-                claims += self._take(heads, worker_id, queues, now)
+                heads = self._heads(*wanted, limit - len(claims), gates)
+                claims += self._take(heads, worker_id, queues, gates, now)
+            self._spend(gates, claims, now)
         claims.sort(key=_claim_order)
         return claims
 
@@ -56,67 +55,88 @@ class Claiming:
         due: int | None = self.file.read("next_due", {"now": now})[0][0]
         return due
 
-    def work_left(self, *, worker_id: int, queues: Sequence[str] | None, tasks: Sequence[str], until: int) -> bool:
-        wanted = (None if queues is None else frozenset(queues), frozenset(tasks))
+    def work_left(
+        self, *, worker_id: int, queues: Sequence[str] | None, tasks: Sequence[str], until: int, now: int
+    ) -> bool:
+        queues_wanted, tasks_wanted = (None if queues is None else frozenset(queues), frozenset(tasks))
+
+        def wanted(lane: Sequence[str]) -> bool:
+            return lane[1] in tasks_wanted and (queues_wanted is None or lane[0] in queues_wanted)
+
         # One snapshot: between two looks a job could pass from the one to the other and be seen in neither.
         with self.file.writer.transaction(durable=False):
             if self.file.read("running_of", {"worker_id": worker_id, "limit": 1}):
                 return True
             if self.file.read("fanout"):
                 return True
-            begun = self.file.read("begun_lanes", {"until": until})
-            if any(task in wanted[1] and (wanted[0] is None or queue in wanted[0]) for queue, task in begun):
+            if any(wanted(lane) for lane in self.file.read("begun_lanes", {"until": until})):
                 return True
-            return bool(self._heads(self._rules(until), *wanted, 1))
+            gates = look(self.file, now=now)
+            # Jobs that are held up by a limit or a key count while what holds them up comes to an end by itself.
+            held = [*self.file.read("ready_lanes"), *self.file.read("next_lanes", {"until": until})]
+            return any(wanted(lane) and gates.opens_by(lane[0], lane[1], now=now, until=until) for lane in held)
 
     def _due(self, now: int) -> bool:
         due = self.next_due(now=now)
         return due is not None and due <= now
 
-    def _rules(self, now: int) -> LaneRules:
-        rows = self.file.read("lane_rules")
-        rules = LaneRules.of(rows, now) if rows else NO_RULES
-        self.guarded = rules.guarded
-        return rules
+    def _bring_up(self, gates: Gates, now: int, *, telling: bool) -> bool:
+        """Make ready what has become due, and tell whether anything may have."""
+        connection = self.file.writer.connection
+        if telling:
+            work_off(connection, now=now)
+        if gates.due_keys:
+            wake_keys(connection, gates.due_keys, now=now)
+        promoted = connection.rows("promote", {"now": now})
+        settle_keys(connection, (row[0] for row in promoted), now=now)
+        return telling or bool(gates.due_keys or promoted)
 
-    def _heads(self, rules: LaneRules, queues: frozenset[str] | None, tasks: frozenset[str], limit: int) -> list[Head]:
-        lanes: list[list[Head]] = []
-        trials: dict[str, list[Head]] = {}
-        for queue, task in self.file.read("ready_lanes"):
-            if task not in tasks or (queues is not None and queue not in queues) or rules.closes(queue, task):
-                continue
-            if task in rules.on_trial:
-                trials[task] = sorted([*trials.get(task, []), *self._lane(queue, task, 1)])[:1]
-            else:
-                lanes.append(self._lane(queue, task, limit))
-        lanes += trials.values()
-        if len(lanes) == 1:
-            return lanes[0]
-        return list(islice(merge(*lanes), limit))
+    def _heads(self, queues: frozenset[str] | None, tasks: frozenset[str], limit: int, gates: Gates) -> list[Head]:
+        lanes = [
+            (queue, task)
+            for queue, task in self.file.read("ready_lanes")
+            if task in tasks and (queues is None or queue in queues) and gates.room(queue, task)
+        ]
+        if gates.limited:
+            return self._heads_within(lanes, limit, gates)
+        heads = [self._lane(queue, task, limit) for queue, task in lanes]
+        return heads[0] if len(heads) == 1 else list(islice(merge(*heads), limit))
+
+    def _heads_within(self, lanes: Sequence[tuple[str, str]], limit: int, gates: Gates) -> list[Head]:
+        """Merge as ever, and leave out what its queue or task has no room for."""
+        marked = ([(head, lane) for head in self._lane(*lane, min(limit, gates.room(*lane)))] for lane in lanes)
+        return list(islice((head for head, lane in merge(*marked) if gates.take(*lane)), limit))
 
     def _lane(self, queue: str, task: str, limit: int) -> list[Head]:
         rows = self.file.read("lane_heads", {"queue": queue, "task": task, "limit": limit})
         return [(-priority, run_at, job_id) for priority, run_at, job_id in rows]
 
-    def _take(self, heads: Sequence[Head], worker_id: int, queues: Sequence[str] | None, now: int) -> list[Claim]:
+    def _take(
+        self, heads: Sequence[Head], worker_id: int, queues: Sequence[str] | None, gates: Gates, now: int
+    ) -> list[Claim]:
         if not heads:
             return []
-        rules = self._rules(now)
         values = {
             "job_ids": id_list([head[2] for head in heads]),
             "queues": None if queues is None else name_list(queues),
-            # Read under the lock: a queue that was paused before it gives no job any more.
-            "paused": name_list(rules.paused) if rules.paused else None,
+            "paused": name_list(gates.paused) if gates.paused else None,
             "worker_id": worker_id,
             "now": now,
         }
         connection = self.file.writer.connection
         claims = [Claim(*row) for row in connection.rows("claim", values)]
-        if rules.counted:
+        if gates.counted:
             pending.left(connection, [claim.queue for claim in claims])
-        if rules.on_trial:
-            begin_trials(connection, rules.on_trial, claims)
+        if gates.on_trial:
+            begin_trials(connection, gates.on_trial, claims)
         return claims
+
+    def _spend(self, gates: Gates, claims: Sequence[Claim], now: int) -> None:
+        connection = self.file.writer.connection
+        gates.spend(connection, claims, now=now)
+        paced = [claim for claim in claims if claim.key_rate is not None]
+        if paced:
+            spend_tokens(connection, paced, now=now)
 
 
 def _claim_order(claim: Claim) -> Head:

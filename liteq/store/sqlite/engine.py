@@ -3,13 +3,17 @@
 import os
 from contextlib import AbstractContextManager
 
+from liteq.model.fleet import Death
 from liteq.store.sqlite.asking import Asking
 from liteq.store.sqlite.batching import Batching
 from liteq.store.sqlite.claiming import Claiming
+from liteq.store.sqlite.deaths import Neighbours
 from liteq.store.sqlite.enqueueing import Enqueueing
 from liteq.store.sqlite.file import BUSY_TIMEOUT_MS, JobFile
 from liteq.store.sqlite.guarding import Guarding
 from liteq.store.sqlite.handling import Handling
+from liteq.store.sqlite.keeping import Keeping
+from liteq.store.sqlite.limiting import Limiting
 from liteq.store.sqlite.locking import Locking
 from liteq.store.sqlite.reporting import Reporting
 from liteq.store.sqlite.scheduling import Scheduling
@@ -19,7 +23,19 @@ from liteq.store.sqlite.tending import Tending
 
 
 class SqliteEngine(
-    Enqueueing, Claiming, Reporting, Handling, Batching, Guarding, Scheduling, Asking, Staffing, Locking, Tending
+    Enqueueing,
+    Claiming,
+    Reporting,
+    Keeping,
+    Handling,
+    Batching,
+    Limiting,
+    Guarding,
+    Scheduling,
+    Locking,
+    Asking,
+    Staffing,
+    Tending,
 ):
     """Keeps jobs in one SQLite file. Thread-safe."""
 
@@ -44,6 +60,8 @@ class SqliteEngine(
         self.lives: dict[int, LifeLock] = {}
         self.seen_dead: dict[int, int] = {}
         self.holder_lives: dict[int, LifeLock] = {}
+        self.condemned: dict[int, Death] = {}
+        self.neighbours = Neighbours()
         self.pruned_up_to = 0
         self.guarded: frozenset[str] = frozenset()
 
@@ -53,6 +71,10 @@ class SqliteEngine(
     def busy_here(self) -> bool:
         """Tell whether the calling thread is inside the engine, where nothing may interrupt it."""
         return self.file.inside.here()
+
+    def intact(self) -> bool:
+        """Tell whether the file is still where it was opened."""
+        return not self.file.moved()
 
     def close(self) -> None:
         for life in self.lives.values():

@@ -1,4 +1,4 @@
-"""Jobs come in: plain ones many at a time, those with a unique key one by one past its holder."""
+"""Jobs come in: plain ones many at a time, those with a unique key one by one past its holder, bound ones to wait."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,10 @@ from liteq.model.transitions import FINISHED, State
 from liteq.store.sqlite.aftermath import count_ends, finish_if_empty
 from liteq.store.sqlite.binding import id_list, job_bindings
 from liteq.store.sqlite.file import JobFile
+from liteq.store.sqlite.inserting import insert_bound, state_at_rest
+from liteq.store.sqlite.keeping import forget_kept
 from liteq.store.sqlite.pending import admit
+from liteq.store.sqlite.turns import settle_keys
 
 
 class Enqueueing:
@@ -43,13 +46,14 @@ class Enqueueing:
         plain: list[NewJob] = []
         stopped: list[NewJob] = []
         for job in jobs:
-            if job.unique is None and not _has_parents(job):
+            if _is_plain(job):
                 plain.append(job)
                 continue
             answers += self._enqueue_plain(plain, now)
             plain = []
             answers.append(self._enqueue_one(job, answers, stopped, now))
         answers += self._enqueue_plain(plain, now)
+        settle_keys(self.file.writer.connection, (job.concurrency_key for job in jobs), now=now)
         if any(job.batch_id is not None for job in jobs):
             self._join(jobs, answers, stopped, now)
         return answers
@@ -64,7 +68,7 @@ class Enqueueing:
 
     def _insert_or_skip(self, job: NewJob, now: int) -> Enqueued:
         try:
-            return self._insert([job], now)[0]
+            return self._insert([job], now)[0] if job.concurrency_key is None else self._insert_keyed(job, now)
         except QueueFull:
             if job.when_full == "raise":
                 raise
@@ -105,6 +109,11 @@ class Enqueueing:
         self._tag(jobs, answers)
         return answers
 
+    def _insert_keyed(self, job: NewJob, now: int) -> Enqueued:
+        connection = self.file.writer.connection
+        admit(connection, [job])
+        return Enqueued(insert_bound(connection, job, state_at_rest(job, now), batch_id=job.batch_id, now=now))
+
     def _insert_child(self, job: NewJob, earlier: Sequence[Enqueued], stopped: list[NewJob], now: int) -> Enqueued:
         """Store a job that waits for others. Their states are read under the lock: none can end unnoticed."""
         parents = list(dict.fromkeys((*job.parents, *(_sibling(place, earlier) for place in job.siblings))))
@@ -118,14 +127,13 @@ class Enqueueing:
         cancelled = bool(failed) and job.on_parent_failure == "cancel"
         if cancelled:
             stopped.append(job)
-        state = State.CANCELLED if cancelled else State.WAITING if left else _at_rest(job, now)
+        state = State.CANCELLED if cancelled else State.WAITING if left else state_at_rest(job, now)
         reason = f"its parent, job {failed[0]}, was {State(states[failed[0]]).word}" if cancelled else None
         if not cancelled:
             admit(connection, [job])
-        values = {"state": int(state), "parents_left": len(left), "reason": reason}
-        connection.rows("enqueue_child", job_bindings(job, now) | values)
-        answer = Enqueued(connection.raw.last_insert_rowid())
-        self._tag([job], [answer])
+        answer = Enqueued(
+            insert_bound(connection, job, state, batch_id=job.batch_id, parents_left=len(left), reason=reason, now=now)
+        )
         policy = POLICY_CODES[job.on_parent_failure]
         links = [
             {"parent_id": parent, "child_id": answer.job_id, "policy": policy, "place": place}
@@ -161,8 +169,7 @@ class Enqueueing:
             return Enqueued(job_id, "returned")
         if unique.on_conflict == "skip":
             return Enqueued(job_id, "skipped")
-        newest = _newest(job, job_id, now)
-        if unique.on_conflict == "replace" and self.file.writer.connection.rows("replace", newest):
+        if unique.on_conflict == "replace" and self._renew("replace", _newest(job, job_id, now)):
             return Enqueued(job_id, "replaced")
         raise UniqueKeyTaken(
             f"the unique key {unique.key[:60]!r} is held by job {job_id}, which is {state.word}",
@@ -172,7 +179,18 @@ class Enqueueing:
     def _debounce(self, job: NewJob, debounce: Debounce, job_id: int, now: int) -> bool:
         """Have the holder take the newcomer's arguments and wait anew; false when it has started already."""
         values = _newest(job, job_id, now) | {"max_wait_ms": debounce.max_wait_ms}
-        return bool(self.file.writer.connection.rows("debounce", values))
+        return self._renew("debounce", values)
+
+    def _renew(self, statement: str, values: dict[str, Any]) -> bool:
+        """Give the holder of a key the newcomer's arguments, and tell whether it could take them."""
+        connection = self.file.writer.connection
+        renewed = connection.rows(statement, values)
+        for job_id, attempt, key in renewed:
+            if attempt:
+                # What an attempt has kept belongs to the arguments that are gone.
+                forget_kept(connection, [job_id])
+            settle_keys(connection, [key], now=values["now"])
+        return bool(renewed)
 
 
 def _newest(job: NewJob, job_id: int, now: int) -> dict[str, Any]:
@@ -180,15 +198,20 @@ def _newest(job: NewJob, job_id: int, now: int) -> dict[str, Any]:
         "job_id": job_id,
         "run_at": job.run_at,
         "priority": job.priority,
+        "metadata": job.metadata,
         "args": job.args,
         "args_crc": job.args_crc,
         "now": now,
     }
 
 
+def _is_plain(job: NewJob) -> bool:
+    return job.unique is None and job.concurrency_key is None and not _has_parents(job)
+
+
 def _may_fail(job: NewJob) -> bool:
     """Tell whether the job may be refused after others of its call were stored."""
-    return job.unique is not None or job.batch_id is not None or job.when_full == "skip" or _has_parents(job)
+    return job.batch_id is not None or job.when_full == "skip" or not _is_plain(job)
 
 
 def _batches(jobs: Iterable[NewJob]) -> list[int]:
@@ -203,7 +226,3 @@ def _sibling(place: int, earlier: Sequence[Enqueued]) -> int:
     if not 0 <= place < len(earlier):
         raise DependencyError("a job can wait only for jobs that come before it: else they would form a circle")
     return earlier[place].job_id
-
-
-def _at_rest(job: NewJob, now: int) -> State:
-    return State.SCHEDULED if job.run_at > now else State.READY

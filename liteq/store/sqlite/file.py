@@ -130,6 +130,13 @@ class JobFile:
             self._refuse_closed()
             return self._reader.plain(sql)
 
+    def moved(self) -> bool:
+        """Tell whether the path no longer names the open file."""
+        self.writer.refuse_fork()
+        with self.inside, self._reading:
+            self._refuse_closed()
+            return self._reader.file_moved()
+
     def refuse_when_nearly_full(self) -> None:
         """Keep the last free megabytes for draining: what is queued must be able to leave a full disk."""
         try:

@@ -79,7 +79,7 @@ def spend_retry(connection: Connection, task: str, *, now: int) -> tuple[int, Ra
     if not found or found[0][7] is None:
         return 0, None
     *_, retries, retries_ms, spent_at, spent_until = found[0]
-    budget = Rate(retries, retries_ms)
+    budget = Rate(count=retries, per_ms=retries_ms)
     wait, spent_until = spend(budget, spent_at, spent_until, now)
     values = {"task": task, "now": now, "spent_until": spent_until, "postponed": int(wait > 0)}
     connection.rows("spend_retry", values)
@@ -128,7 +128,7 @@ def _columns(task: str, guard: Guard) -> dict[str, Any]:
         "window_ms": breaker and breaker.window_ms,
         "min_calls": breaker and breaker.min_calls,
         "open_ms": breaker and breaker.open_ms,
-        "retries": budget and budget.times,
+        "retries": budget and budget.count,
         "retries_ms": budget and budget.per_ms,
     }
 
@@ -146,7 +146,7 @@ def _record(row: Row) -> GuardRecord:
         open_until=open_until,
         openings=openings,
         trial=trial,
-        budget=None if retries is None else Rate(retries, retries_ms),
+        budget=None if retries is None else Rate(count=retries, per_ms=retries_ms),
         spent_at=spent_at,
         spent_until=spent_until,
         postponed=postponed,

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from msgspec import UNSET, UnsetType
-
 from liteq.errors import UniqueKeyTaken
 from liteq.model.job import Change
 from liteq.model.transitions import AT_REST, State
@@ -11,6 +9,8 @@ from liteq.store.sqlite import metering, pending
 from liteq.store.sqlite.aftermath import after_deletion, after_end
 from liteq.store.sqlite.binding import CHILDREN, id_list
 from liteq.store.sqlite.file import JobFile
+from liteq.store.sqlite.keeping import begin_anew, forget_all, in_small_commits
+from liteq.store.sqlite.turns import settle_keys
 
 
 class Handling:
@@ -35,6 +35,7 @@ class Handling:
 
     def requeue(self, job_ids: Sequence[int], *, now: int) -> list[int]:
         with self.file.all_or_none():
+            begin_anew(self.file.writer.connection, job_ids)
             return [job_id for job_id in dict.fromkeys(job_ids) if self._requeue(job_id, now)]
 
     def _requeue(self, job_id: int, now: int) -> bool:
@@ -50,7 +51,8 @@ class Handling:
             connection.rows("free_key", {"job_id": holder})
         connection.rows("reopen_batch", {"job_id": job_id})
         moved = connection.rows("requeue", {"job_id": job_id, "now": now})
-        pending.came(connection, [row[1] for row in moved])
+        pending.came(connection, (queue for _, queue in moved))
+        settle_keys(connection, (key for key, _ in moved), now=now)
         return bool(moved)
 
     def reschedule(self, job_ids: Sequence[int], change: Change, *, now: int) -> list[int]:
@@ -67,12 +69,16 @@ class Handling:
                 pending.left(connection, [row[0] for row in connection.rows("queues_of", values)])
             moved = connection.rows("reschedule", values)
             if change.queue is not None:
-                pending.came(connection, [row[1] for row in moved])
+                pending.came(connection, [row[2] for row in moved])
+            settle_keys(connection, (row[1] for row in moved), now=now)
         return sorted(row[0] for row in moved)
 
     def delete(self, job_ids: Sequence[int], *, now: int) -> list[int]:
-        with self.file.writer.transaction():
-            return delete_jobs(self.file, job_ids, now=now)
+        gone: list[int] = []
+        for few in in_small_commits(self.file, job_ids):
+            with self.file.writer.transaction():
+                gone += delete_jobs(self.file, few, now=now)
+        return sorted(gone)
 
     def pause_queue(self, queue: str, *, reason: str | None, now: int) -> None:
         with self.file.writer.transaction():
@@ -84,19 +90,15 @@ class Handling:
             self.file.writer.connection.rows("forget_queue", {"queue": queue})
         return resumed
 
-    def limit_queue(self, queue: str, *, max_pending: int | UnsetType | None = UNSET) -> None:
+    def limit_pending(self, queue: str, most: int | None) -> bool:
         with self.file.writer.transaction():
             connection = self.file.writer.connection
-            sets = max_pending is not UNSET
-            values = {
-                "queue": queue,
-                "sets_max_pending": sets,
-                "max_pending": max_pending if sets else None,
-                # Counted once, under the lock; from here on every verb keeps the count.
-                "pending": pending.counted(connection, queue) if sets and max_pending is not None else 0,
-            }
-            connection.rows("limit_queue", values)
+            before = connection.rows("count_pending", {"queue": queue, "jobs": 0})
+            # Counted once, under the lock; from here on every verb keeps the count.
+            waiting = 0 if most is None else pending.counted(connection, queue)
+            connection.rows("limit_pending", {"queue": queue, "max_pending": most, "pending": waiting})
             connection.rows("forget_queue", {"queue": queue})
+        return bool(before)
 
 
 def delete_jobs(file: JobFile, job_ids: Sequence[int], *, now: int) -> list[int]:
@@ -108,7 +110,8 @@ def delete_jobs(file: JobFile, job_ids: Sequence[int], *, now: int) -> list[int]
         pending.left(connection, [queue for *_, queue, state in rows if State(state) in AT_REST])
         for statement in ("forget_attempts", "untag", "unlink"):
             connection.rows(statement, {"job_ids": id_list(gone)})
+        forget_all(connection, gone)
         without = [{"parent_id": job_id} for job_id, aftermath, *_ in rows if not aftermath & CHILDREN]
         connection.many("unlink_children", without)
-        after_deletion(connection, [row[:3] for row in rows], now=now)
+        after_deletion(connection, [row[:4] for row in rows], now=now)
     return gone

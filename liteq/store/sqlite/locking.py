@@ -14,7 +14,8 @@ from liteq.errors import LiteqError
 from liteq.model.lock import LockAnswer, LockRecord, LockWish
 from liteq.store.sqlite.connection import Row
 from liteq.store.sqlite.file import JobFile
-from liteq.store.sqlite.platform import boot_id, pid_namespace
+from liteq.store.sqlite.platform import boot_id
+from liteq.store.sqlite.processes import pid_namespace
 from liteq.store.sqlite.slate import LifeLock, WorkerIdentity
 
 KIND = "holder"

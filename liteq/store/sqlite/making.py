@@ -6,8 +6,9 @@ from liteq.errors import Undecodable
 from liteq.model.job import POLICY_CODES
 from liteq.model.template import decode_template
 from liteq.store.sqlite import pending
-from liteq.store.sqlite.binding import job_bindings
 from liteq.store.sqlite.connection import Connection
+from liteq.store.sqlite.inserting import insert_bound, state_at_rest
+from liteq.store.sqlite.turns import settle_keys
 
 _CALLBACKS = ("complete_job", "success_job", "failure_job")
 
@@ -18,12 +19,10 @@ def make_job(connection: Connection, template: bytes, *, batch_id: int | None = 
     Raises Undecodable for a template that cannot be read.
     """
     job = decode_template(template).job_at(now)
-    connection.rows("enqueue", job_bindings(job, now) | {"batch_id": batch_id})
-    job_id = connection.raw.last_insert_rowid()
+    job_id = insert_bound(connection, job, state_at_rest(job, now), batch_id=batch_id, now=now)
     # Never refused by a full queue: it was promised when its template was stored.
     pending.came(connection, [job.queue])
-    if job.tags:
-        connection.many("tag", [{"tag": tag, "job_id": job_id} for tag in job.tags])
+    settle_keys(connection, [job.concurrency_key], now=now)
     return job_id
 
 

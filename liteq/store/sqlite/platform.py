@@ -1,6 +1,5 @@
-"""The only file that knows which operating system it runs on. It knows no jobs and opens no database."""
+"""What differs between operating systems, files here and processes in ``processes.py``. It knows no jobs."""
 
-import calendar
 import ctypes
 import errno
 import functools
@@ -11,7 +10,6 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -40,18 +38,6 @@ _ERROR_OF_ERRNO: dict[int, type[StorageError]] = {
     errno.ENXIO: UnsafePath,
     errno.ENAMETOOLONG: UnsafePath,
 }
-
-_PRINT_WRITER = """
-import fcntl, os, struct, sys
-fd = os.open(sys.argv[1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-if sys.platform == "darwin":
-    ask = struct.pack("qqihh", 120, 1, 0, fcntl.F_WRLCK, os.SEEK_SET)
-    _, _, pid, kind, _ = struct.unpack("qqihh", fcntl.fcntl(fd, fcntl.F_GETLK, ask))
-else:
-    ask = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 120, 1, 0)
-    kind, _, _, _, pid = struct.unpack("hhqqi", fcntl.fcntl(fd, fcntl.F_GETLK, ask))
-print(0 if kind == fcntl.F_UNLCK else pid)
-"""
 
 
 class FileWatch(Protocol):
@@ -110,40 +96,6 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
 
 
-def process_start(pid: int) -> int | None:
-    """Give when a process began, or None when there is no such process; a zombie is none.
-
-    The number tells two processes of one pid apart. It is in ticks since boot on Linux, in seconds elsewhere.
-    """
-    if sys.platform == "darwin":
-        return _process_start_by_ps(pid)
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    # The program's own name stands in parentheses before the state, and may itself hold any character.
-    fields = stat[stat.rindex(b")") + 1 :].split()
-    return None if fields[0] in {b"Z", b"X"} else int(fields[19])
-
-
-def _process_start_by_ps(pid: int) -> int | None:
-    command = ["/bin/ps", "-o", "state=,lstart=", "-p", str(pid)]
-    environment = {"LC_ALL": "C", "TZ": "UTC"}
-    answer = subprocess.run(command, check=False, capture_output=True, text=True, env=environment).stdout
-    state, _, began = answer.strip().partition(" ")
-    if not began or state.startswith("Z"):
-        return None
-    return calendar.timegm(time.strptime(began.strip(), "%a %b %d %H:%M:%S %Y"))
-
-
-def pid_namespace() -> int:
-    """Give the number of the namespace in which this process's pids mean something, 0 if there is but one."""
-    try:
-        return Path("/proc/self/ns/pid").stat().st_ino
-    except OSError:
-        return 0
-
-
 def filesystem_of(path: Path) -> str | None:
     """Give the type of the filesystem that ``path`` is or would be on, such as ``ext4``; None if unknown."""
     try:
@@ -180,22 +132,6 @@ def descriptors_of(dev: int, ino: int) -> list[int]:
     return found
 
 
-def writer_pid(shm_path: Path) -> int | None:
-    """Give the pid that holds SQLite's WAL write lock, or None when nobody does or it cannot be told in 2 s.
-
-    A process of its own asks: opening and closing the ``-shm`` in this one would drop SQLite's locks.
-    """
-    if not sys.executable or getattr(sys, "frozen", False):
-        return None
-    command = [sys.executable, "-I", "-S", "-c", _PRINT_WRITER, str(shm_path)]
-    try:
-        answer = subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=2)
-        pid = int(answer.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return None
-    return pid if pid > 0 else None
-
-
 def watch_file(path: Path) -> FileWatch:
     """Give the best watch that this machine has for a file, which need not exist yet.
 
@@ -210,7 +146,7 @@ def watch_file(path: Path) -> FileWatch:
         raise storage_error(error, path) from None
 
 
-class _Waker:
+class Waker:
     """A pair of sockets through which any thread can end a poll."""
 
     def __init__(self) -> None:
@@ -243,7 +179,7 @@ class FolderWatch:
         self._name = os.fsencode(path.name)
         self._fd = _inotify_on(path.parent)
         try:
-            self._waker = _Waker()
+            self._waker = Waker()
         except BaseException:
             os.close(self._fd)
             raise
@@ -317,7 +253,7 @@ class PacedWatch:
         self._path = path
         self._seen = self._look()
         self._pause_ms = _SHORTEST_PAUSE_MS
-        self._waker = _Waker()
+        self._waker = Waker()
         self._poll = select.poll()
         self._poll.register(self._waker.inner, select.POLLIN)
         self._closed = False

@@ -8,13 +8,14 @@ import msgspec
 from liteq.errors import LeaseLost, WrongState
 from liteq.model.job import Claim, Completion, Report
 from liteq.model.transitions import Outcome
-from liteq.store.sqlite import pending
-from liteq.store.sqlite.aftermath import after_end
+from liteq.store.sqlite import lanes, pending
+from liteq.store.sqlite.aftermath import after_end, after_leaving
 from liteq.store.sqlite.binding import id_list
 from liteq.store.sqlite.connection import Connection
 from liteq.store.sqlite.file import JobFile
 from liteq.store.sqlite.guarding import note_failure, note_success, spend_retry
 from liteq.store.sqlite.metering import add, count_outcome, count_outcomes
+from liteq.store.sqlite.turns import return_tokens
 
 _ENDS = {"dead_letter": "dead", "abort": "cancelled"}
 """The verbs but ``complete`` after which a job is finished, and as what its children are told."""
@@ -66,13 +67,18 @@ class Reporting:
     def abort(self, claim: Claim, *, report: Report, now: int) -> None:
         self._move("abort", claim, report, now, now=now)
 
-    def release(self, claims: Sequence[Claim], *, reason: str, now: int) -> list[Claim]:
+    def release(self, claims: Sequence[Claim], *, reason: str, now: int, unstarted: bool = False) -> list[Claim]:
         with self.file.writer.transaction(durable=False):
             connection = self.file.writer.connection
-            back = set(connection.many("release", [fence(claim) for claim in claims]))
+            moved = connection.many("release", [fence(claim) for claim in claims])
+            back = {row[:2] for row in moved}
             kept = [claim for claim in claims if (claim.job_id, claim.attempt) in back]
             pending.came(connection, [claim.queue for claim in kept])
             connection.many("remember", [attempt_row(claim, _released(claim, reason, now)) for claim in kept])
+            if unstarted:
+                lanes.look(self.file, now=now).spend(connection, kept, now=now, tokens=-1)
+                return_tokens(connection, kept, now=now)
+            after_leaving(connection, [(job_id, aftermath) for job_id, _, aftermath in moved], now=now)
             cancel_as_asked(connection, [claim.job_id for claim in kept], now=now)
         return [claim for claim in claims if (claim.job_id, claim.attempt) not in back]
 
@@ -101,6 +107,8 @@ class Reporting:
                 pending.came(connection, [claim.queue])
             if verb in _ENDS:
                 after_end(connection, moved, failed=_ENDS[verb], now=moment)
+            else:
+                after_leaving(connection, moved, now=moment)
             cancel_as_asked(connection, [claim.job_id], now=moment)
 
     def _postpone(self, claim: Claim, report: Report, now: int) -> Report:

@@ -14,7 +14,8 @@ from typing import NamedTuple
 from liteq.clock import SystemClock
 from liteq.errors import Busy, FileMoved, StorageError, UnsafePath
 from liteq.store.sqlite.descriptor import NOW_OR_NEVER, Descriptor, open_private
-from liteq.store.sqlite.platform import boot_id, pid_namespace, process_start, storage_error
+from liteq.store.sqlite.platform import boot_id, storage_error
+from liteq.store.sqlite.processes import pid_namespace, process_start
 from liteq.store.sqlite.slate import LifeLock, Slate, WorkerIdentity, life_file, slate_on
 from liteq.store.sqlite.turnstile import Turnstile
 
@@ -82,7 +83,7 @@ class Sidecar:
         """Give whether others still stand in this very line."""
         return self._opened is not None and self._opened.turnstile.intact()
 
-    def hold_life(self, worker_id: int, *, kind: str = "worker") -> LifeLock:
+    def hold_life(self, worker_id: int, *, kind: str = "worker", hears_stop: bool = False) -> LifeLock:
         """Take the lock that proves a new worker alive, or one of another kind. ``Busy`` when it lives already."""
         path = self.folder / life_file(kind, worker_id)
         file = self._create(path)
@@ -90,7 +91,7 @@ class Sidecar:
             undo.callback(file.close)
             if not file.lock(NOW_OR_NEVER):
                 raise Busy(f"another process locked {str(path)!r}")
-            life = LifeLock(worker_id, file, path, kind)
+            life = LifeLock(worker_id, file, path, kind, hears_stop=hears_stop)
             undo.pop_all()
         return life
 

@@ -10,19 +10,22 @@ import msgspec
 from liteq.clock import SystemClock
 from liteq.model.fleet import StartedJob
 from liteq.store.sqlite.descriptor import Descriptor
-from liteq.store.sqlite.platform import boot_id, pid_namespace, process_start, storage_error
+from liteq.store.sqlite.platform import boot_id, storage_error
+from liteq.store.sqlite.processes import pid_namespace, process_start
 
 _CLOCK = SystemClock()
 
-_MAGIC, _VERSION = b"lqsl", 1
-_HEADER = struct.Struct("<4sIqqqq")  # magic, version, pid, beat, done, stopping
+_MAGIC, _VERSION = b"lqsl", 2
+_HEADER = struct.Struct("<4sIqqqqq")  # magic, version, pid, hears_stop, beat, done, stopping
 _BEAT = struct.Struct("<qqq")
 _BEAT_AT = _HEADER.size - _BEAT.size
-_SLOT = struct.Struct("<qqqq")  # job_id (0: empty), attempt, started_at, deadline
+_SLOT = struct.Struct("<qqqqqq")  # job_id (0: empty), attempt, started_at, deadline, group, group_start
+_GROUP = struct.Struct("<qq")
+_GROUP_AT = _SLOT.size - _GROUP.size
 _FIRST_SLOT_AT = 64
 _EMPTY_SLOT = bytes(_SLOT.size)
-# One page is written at the start, so that later writes need no new block of a full disk.
-_FIRST_SIZE = 4_096
+# Written at the start, so that no later write of a usual worker needs a new block of a full disk.
+_FIRST_SIZE = 8_192
 _LONGEST_SLATE = 1 << 20
 
 
@@ -34,6 +37,7 @@ class Slate(msgspec.Struct, frozen=True):
     started: tuple[StartedJob, ...]
     done: int = 0
     stopping: bool = False
+    hears_stop: bool = False
 
 
 class WorkerIdentity(msgspec.Struct, frozen=True):
@@ -61,14 +65,22 @@ def life_file(kind: str, life_id: int) -> str:
 class LifeLock:
     """A worker's lock for life, on the file that is also its slate. A write is one ``pwrite``, no commit."""
 
-    def __init__(self, worker_id: int, file: Descriptor, path: Path, kind: str = "worker") -> None:
+    def __init__(
+        self, worker_id: int, file: Descriptor, path: Path, kind: str = "worker", *, hears_stop: bool = False
+    ) -> None:
         self.worker_id = worker_id
         self.kind = kind
         self.ino = file.ino
         self._file = file
         self._path = path
-        header = _HEADER.pack(_MAGIC, _VERSION, os.getpid(), _CLOCK.monotonic_ms(), 0, 0)
+        self._start = 0
+        header = _HEADER.pack(_MAGIC, _VERSION, os.getpid(), hears_stop, _CLOCK.monotonic_ms(), 0, 0)
         self._write(header.ljust(_FIRST_SIZE, b"\0"), 0)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the lock is still this object's."""
+        return self._file.fd >= 0
 
     def identity(self) -> WorkerIdentity:
         """Give what others need to judge this worker's death."""
@@ -83,10 +95,21 @@ class LifeLock:
     def start(self, slot: int, job_id: int, attempt: int, started_at: int, deadline: int = 0) -> None:
         """Write down that a job begins; from now on a crash counts for it. ``deadline`` in monotonic ms."""
         try:
-            packed = _SLOT.pack(job_id, attempt, started_at, deadline)
+            packed = _SLOT.pack(job_id, attempt, started_at, deadline, 0, 0)
             os.pwrite(self._file.fd, packed, _FIRST_SLOT_AT + _SLOT.size * slot)
         except OSError as error:
             raise storage_error(error, self._path) from None
+
+    def command(self, slot: int, group: int) -> None:
+        """Write down that the slot's job runs a command, the leader of that process group, or is about to, by -1."""
+        packed = _GROUP.pack(group, (process_start(group) or 0) if group > 0 else 0)
+        self._write(packed, _FIRST_SLOT_AT + _SLOT.size * slot + _GROUP_AT)
+
+    def run_mark(self, job_id: int, attempt: int) -> str:
+        """Give what tells the processes of this run from all others."""
+        if not self._start:
+            self._start = process_start(os.getpid()) or 0
+        return run_mark(os.getpid(), self._start, job_id, attempt)
 
     def clear(self, slot: int) -> None:
         """Write down that the slot's job is over."""
@@ -113,6 +136,11 @@ class LifeLock:
             raise storage_error(error, self._path) from None
 
 
+def run_mark(pid: int, pid_start: int, job_id: int, attempt: int) -> str:
+    """Give the mark of a run by the worker with that pid and start."""
+    return f"{pid}.{pid_start}.{job_id}.{attempt}"
+
+
 def slate_on(fd: int) -> Slate | None:
     """Give what was last written to the open file, None when that is no slate. ``OSError`` as it comes."""
     return _slate_in(_stable_content(fd))
@@ -133,10 +161,10 @@ def _stable_content(fd: int) -> bytes:
 def _slate_in(content: bytes) -> Slate | None:
     if len(content) < _FIRST_SLOT_AT or not content.startswith(_MAGIC):
         return None
-    _, version, pid, beat, done, stopping = _HEADER.unpack_from(content)
+    _, version, pid, hears_stop, beat, done, stopping = _HEADER.unpack_from(content)
     if version != _VERSION:
         return None
     whole = (len(content) - _FIRST_SLOT_AT) // _SLOT.size * _SLOT.size
     slots = _SLOT.iter_unpack(content[_FIRST_SLOT_AT : _FIRST_SLOT_AT + whole])
     started = (StartedJob(*slot) for slot in slots if slot[0] > 0)
-    return Slate(pid, beat, tuple(started), done, bool(stopping))
+    return Slate(pid, beat, tuple(started), done, bool(stopping), bool(hears_stop))

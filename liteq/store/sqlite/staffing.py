@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -12,19 +12,21 @@ from liteq.model.retry import decode_backoff
 from liteq.model.transitions import AT_REST, Outcome, State
 from liteq.store.engine import Slate
 from liteq.store.sqlite import metering, pending
-from liteq.store.sqlite.aftermath import after_end
+from liteq.store.sqlite.aftermath import after_end, after_leaving
 from liteq.store.sqlite.connection import Row
+from liteq.store.sqlite.deaths import DeathWatch, Neighbours
 from liteq.store.sqlite.file import JobFile
 from liteq.store.sqlite.guarding import note_failure, spend_retry
-from liteq.store.sqlite.platform import boot_id, pid_namespace, process_start
+from liteq.store.sqlite.platform import boot_id
+from liteq.store.sqlite.processes import end_group, end_marked, end_process, pid_namespace, process_start
 from liteq.store.sqlite.reporting import cancel_as_asked
-from liteq.store.sqlite.slate import LifeLock, WorkerIdentity
+from liteq.store.sqlite.slate import LifeLock, WorkerIdentity, run_mark
 
 AT_ONCE = 500
 LEFT_TO_SUPERVISOR_MS = 500
 """For so long others wait for a living supervisor to take a dead worker's jobs: it alone knows the cause."""
 
-UNSEEN = Death(cause="its worker died")
+UNSEEN = Death(cause="its worker died", unsure=True)
 
 
 class _Loss(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +43,29 @@ class _Loss(msgspec.Struct, frozen=True, kw_only=True):
         return self.outcome in {Outcome.CRASHED, Outcome.HUNG}
 
 
+class _Listed(msgspec.Struct, frozen=True):
+    """A worker's row, as far as its death is judged by it."""
+
+    identity: WorkerIdentity
+    lease_ms: int | None
+    supervisor_pid: int | None
+    supervisor_start: int | None
+
+    @staticmethod
+    def of(row: Row) -> "_Listed":
+        *who, lease_ms, supervisor_pid, supervisor_start = row
+        return _Listed(WorkerIdentity(*who), lease_ms, supervisor_pid, supervisor_start)
+
+    def watched(self) -> tuple[int, int]:
+        """Give the process whose end others must hear of, by its pid and start."""
+        if self.supervisor_pid is not None and self.supervisor_start is not None and self.supervisor_lives():
+            return self.supervisor_pid, self.supervisor_start
+        return self.identity.pid, self.identity.pid_start
+
+    def supervisor_lives(self) -> bool:
+        return self.supervisor_pid is not None and process_start(self.supervisor_pid) == self.supervisor_start
+
+
 class Staffing:
     """The verbs about workers."""
 
@@ -48,6 +73,10 @@ class Staffing:
     lives: dict[int, LifeLock]
     seen_dead: dict[int, int]
     """When each worker was first seen dead that is left to its supervisor."""
+    neighbours: Neighbours
+    """The living others, as they were when somebody last looked for the dead."""
+    condemned: dict[int, Death]
+    """Why those were killed here whose own supervisor is gone."""
 
     def register_worker(self, card: WorkerCard, *, now: int) -> Slate:
         values = {
@@ -69,7 +98,7 @@ class Staffing:
             with self.file.writer.transaction():
                 worker_id = connection.rows("register_worker", values)[0][0]
                 # The lock is held before anybody can see the row: there is no moment in which the newborn looks dead.
-                life = self.file.sidecar.hold_life(worker_id)
+                life = self.file.sidecar.hold_life(worker_id, hears_stop=card.hears_stop)
                 identity = life.identity()
                 facts = {"worker_id": worker_id, "life_ino": identity.life_ino, "pid_start": identity.pid_start}
                 connection.rows("identify_worker", facts)
@@ -97,34 +126,87 @@ class Staffing:
     ) -> list[Expired]:
         known = causes or {}
         taken: list[Expired] = []
-        for row in self.file.read("worker_identities"):
-            *who, lease_ms, supervisor_pid, supervisor_start = row
-            identity = WorkerIdentity(*who)
-            death = known.get(identity.worker_id)
-            if death is not None or self.file.sidecar.is_dead(identity):
-                if death is not None or not self._left_to_supervisor(identity, supervisor_pid, supervisor_start, now):
-                    taken += self._bury(identity, death, now)
-            elif lease_ms is not None and supervisor_pid is None and monotonic is not None:
-                taken += self._take_from_hung(identity.worker_id, monotonic - lease_ms, lease_ms, now)
+        living: list[_Listed] = []
+        rows = self.file.read("worker_identities")
+        for row in rows:
+            worker = _Listed.of(row)
+            death = known.get(worker.identity.worker_id)
+            if death is not None and death.pid not in {None, worker.identity.pid}:
+                death = None
+            if death is None and not self._is_dead(worker.identity):
+                living.append(worker)
+            elif death is not None or not self._left_to_supervisor(worker, now):
+                taken += self._bury(worker.identity, death, now)
+        if monotonic is not None:
+            for worker in living:
+                taken += self._judge_living(worker, monotonic, now)
+        self.neighbours = self._seen(living)
+        self.seen_dead = {one: at for one, at in self.seen_dead.items() if any(row[0] == one for row in rows)}
         return taken
+
+    def watch_deaths(self) -> DeathWatch:
+        return DeathWatch(lambda: self.neighbours)
+
+    def _is_dead(self, identity: WorkerIdentity) -> bool:
+        life = self.lives.get(identity.worker_id)
+        return not (life is not None and life.is_held) and self.file.sidecar.is_dead(identity)
+
+    def _seen(self, living: Sequence[_Listed]) -> Neighbours:
+        others = [one for one in living if one.identity.worker_id not in self.lives]
+        here = [one for one in others if self._is_here(one.identity)]
+        # With a supervisor, a worker is left to it: then it is the supervisor's own death that others must hear of.
+        watched = dict(one.watched() for one in here if one.identity.pid != os.getpid())
+        leased = any(one.lease_ms is not None and one.supervisor_pid is None for one in others)
+        return Neighbours(watched, len(others), hidden=len(here) < len(others), leased=leased)
+
+    def _judge_living(self, worker: _Listed, monotonic: int, now: int) -> list[Expired]:
+        """Take the jobs of one that has a lease which ran out, and nobody else to judge it."""
+        if worker.lease_ms is None or (worker.supervisor_pid is not None and worker.identity.worker_id in self.lives):
+            return []
+        latest = monotonic - worker.lease_ms
+        if worker.supervisor_pid is None:
+            return self._take_from_hung(worker.identity.worker_id, latest, worker.lease_ms, now)
+        if self._is_here(worker.identity) and not worker.supervisor_lives():
+            self._end_hung_orphan(worker.identity, latest, worker.lease_ms)
+        return []
 
     def workers(self) -> list[WorkerRecord]:
         return [self._record(row) for row in self.file.read("workers")]
 
-    def _left_to_supervisor(self, identity: WorkerIdentity, pid: int | None, start: int | None, now: int) -> bool:
-        if pid is None or identity.boot_id != boot_id() or identity.pid_namespace != pid_namespace():
+    def _left_to_supervisor(self, worker: _Listed, now: int) -> bool:
+        if worker.supervisor_pid is None or not self._is_here(worker.identity) or not worker.supervisor_lives():
             return False
-        if process_start(pid) != start:
-            return False
-        first = self.seen_dead.setdefault(identity.worker_id, now)
+        first = self.seen_dead.setdefault(worker.identity.worker_id, now)
         return 0 <= now - first < LEFT_TO_SUPERVISOR_MS
+
+    def _is_here(self, identity: WorkerIdentity) -> bool:
+        """Tell whether its pids mean the same processes to us."""
+        return identity.boot_id == boot_id() and identity.pid_namespace == pid_namespace()
 
     def _bury(self, identity: WorkerIdentity, death: Death | None, now: int) -> list[Expired]:
         worker_id = identity.worker_id
-        taken = self._take_all(worker_id, death or UNSEEN, now, strike=True)
+        if self._is_here(identity):
+            self._end_commands(identity)
+        condemned = self.condemned.pop(worker_id, None)
+        taken = self._take_all(worker_id, death or condemned or UNSEEN, now, strike=True)
         self.file.sidecar.forget(worker_id)
         self.seen_dead.pop(worker_id, None)
         return taken
+
+    def _end_commands(self, identity: WorkerIdentity) -> None:
+        """End what a dead worker's commands go on with: the next attempt must not run beside the first."""
+        slate = self.file.sidecar.read_slate(identity.worker_id)
+        for job in slate.started if slate else ():
+            end_group(job.group, job.group_start)
+            if job.group < 0:
+                end_marked(run_mark(identity.pid, identity.pid_start, job.job_id, job.attempt))
+
+    def _end_hung_orphan(self, identity: WorkerIdentity, latest: int, lease_ms: int) -> None:
+        """Kill a worker that hangs and whose supervisor can no longer do it; its jobs are taken when it is dead."""
+        slate = self.file.sidecar.read_slate(identity.worker_id)
+        if slate is not None and slate.beat < latest:
+            self.condemned[identity.worker_id] = _hung(lease_ms)
+            end_process(identity.pid, identity.pid_start)
 
     def _take_from_hung(self, worker_id: int, latest: int, lease_ms: int, now: int) -> list[Expired]:
         """Take the jobs of a worker that lives, but has not beaten since. Its row stays: it may go on one day."""
@@ -135,8 +217,7 @@ class Staffing:
 
         if not silent() or not self.file.read("running_of", {"worker_id": worker_id, "limit": 1}):
             return []
-        death = Death(cause=f"its worker hung: no beat for {lease_ms / 1000:g} s", outcome=Outcome.HUNG)
-        return self._take_all(worker_id, death, now, strike=False, still=silent)
+        return self._take_all(worker_id, _hung(lease_ms), now, strike=False, still=silent)
 
     def _take_all(
         self, worker_id: int, death: Death, now: int, *, strike: bool, still: Callable[[], bool] = lambda: True
@@ -150,7 +231,7 @@ class Staffing:
                 if not still():
                     return taken
                 connection = self.file.writer.connection
-                if death is UNSEEN and connection.rows("overdue_of", who):
+                if death.unsure and connection.rows("overdue_of", who):
                     # Whoever has a job past its time ends for that; what ran beside it is no suspect.
                     death = Death(cause="its worker ended for a job past its time", outcome=Outcome.RELEASED)
                 jobs = connection.rows("running_of", who | {"limit": AT_ONCE})
@@ -196,7 +277,10 @@ class Staffing:
         }
         connection.rows("remember", values | story)
         connection.rows("free_locks_of_job", {"job_id": job_id, "attempt": attempt, "now": now})
-        after_end(connection, moved, failed="dead", now=now)
+        if loss.state is State.DEAD:
+            after_end(connection, moved, failed="dead", now=now)
+        else:
+            after_leaving(connection, moved, now=now)
         if loss.charge or overdue:
             note_failure(connection, task, (job_id, attempt), now=now)
             dead = int(loss.state is State.DEAD)
@@ -223,8 +307,13 @@ class Staffing:
             here=identity.boot_id == boot_id() and identity.pid_namespace == pid_namespace(),
             done=slate.done if slate else 0,
             stopping=slate.stopping if slate else False,
+            hears_stop=slate.hears_stop if slate else False,
             started=slate.started if slate else (),
         )
+
+
+def _hung(lease_ms: int) -> Death:
+    return Death(cause=f"its worker hung: no beat for {lease_ms / 1000:g} s", outcome=Outcome.HUNG)
 
 
 def _as_cancelled(expired: Expired) -> Expired:

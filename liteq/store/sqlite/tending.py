@@ -11,6 +11,7 @@ from liteq.store.sqlite.binding import id_list
 from liteq.store.sqlite.connection import Connection, connect
 from liteq.store.sqlite.file import JobFile
 from liteq.store.sqlite.handling import delete_jobs
+from liteq.store.sqlite.keeping import in_small_commits
 from liteq.store.sqlite.platform import storage_error
 from liteq.store.sqlite.schema import RESERVE_BYTES
 from liteq.store.sqlite.translate import raw_errors_translated
@@ -40,8 +41,9 @@ class Tending:
             "finished_before": finished_before,
             "limit": limit,
         }
-        found = [row[0] for row in self.file.read("prunable", values)]
-        whole = len(found) < limit
+        prunable = [row[0] for row in self.file.read("prunable", values)]
+        found = next(in_small_commits(self.file, prunable))
+        whole = len(prunable) < limit and len(found) == len(prunable)
         self.pruned_up_to = self.pruned_up_to + ROWS_LOOKED_AT if whole else found[-1]
         if self.pruned_up_to >= last_id:
             self.pruned_up_to = 0

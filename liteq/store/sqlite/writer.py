@@ -13,7 +13,8 @@ from liteq.errors import Busy, Corrupt, FileMoved, ForkedClient, LiteqError, Not
 from liteq.store.sqlite import schema
 from liteq.store.sqlite.connection import Connection
 from liteq.store.sqlite.one_library import forks, trusted_here
-from liteq.store.sqlite.platform import write_again, writer_pid
+from liteq.store.sqlite.platform import write_again
+from liteq.store.sqlite.processes import writer_pid
 from liteq.store.sqlite.sidecar import Sidecar
 from liteq.store.sqlite.translate import is_failed_sync
 

@@ -29,15 +29,18 @@ CREATE TABLE liteq_job (
     fire_at         INTEGER,
     unique_scope    INTEGER,
     held_until      INTEGER,
+    key_max_running INTEGER,
     args_crc        INTEGER NOT NULL,
     queue           TEXT NOT NULL,
     task            TEXT NOT NULL,
     unique_key      TEXT,
     unique_slot     TEXT,
     concurrency_key TEXT,
+    key_rate        TEXT,
     reason          TEXT,
     result_error    TEXT,
     backoff         BLOB,
+    metadata        BLOB,
     on_dead         BLOB,
     args            BLOB NOT NULL,
     result          BLOB
@@ -46,7 +49,8 @@ CREATE TABLE liteq_job (
 CREATE INDEX liteq_job_ready ON liteq_job (queue, task, priority DESC, run_at, id) WHERE state = 4;
 CREATE INDEX liteq_job_scheduled ON liteq_job (run_at, queue, task, priority) WHERE state = 1;
 CREATE INDEX liteq_job_waiting ON liteq_job (queue, task, priority) WHERE state = 2;
-CREATE INDEX liteq_job_blocked ON liteq_job (concurrency_key, priority DESC, run_at, id) WHERE state = 3;
+CREATE INDEX liteq_job_keyed ON liteq_job (concurrency_key, state, priority DESC, run_at, id, key_max_running)
+    WHERE concurrency_key IS NOT NULL AND state BETWEEN 3 AND 5;
 CREATE INDEX liteq_job_running ON liteq_job (owner) WHERE state = 5;
 CREATE INDEX liteq_job_dead ON liteq_job (queue, task, priority) WHERE state = 7;
 CREATE INDEX liteq_job_schedule ON liteq_job (schedule_id) WHERE schedule_id IS NOT NULL AND state <= 5;
@@ -113,6 +117,48 @@ CREATE TABLE liteq_tag (
 
 CREATE INDEX liteq_tag_job ON liteq_tag (job_id);
 
+CREATE TABLE liteq_progress (
+    job_id     INTEGER PRIMARY KEY,
+    attempt    INTEGER NOT NULL,
+    done       ANY NOT NULL,
+    total      ANY,
+    note       TEXT,
+    updated_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE liteq_checkpoint (
+    job_id   INTEGER PRIMARY KEY,
+    attempt  INTEGER NOT NULL,
+    saved_at INTEGER NOT NULL,
+    value    BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE liteq_step (
+    job_id      INTEGER NOT NULL,
+    name        TEXT NOT NULL,
+    attempt     INTEGER NOT NULL,
+    finished_at INTEGER NOT NULL,
+    result      BLOB NOT NULL,
+    PRIMARY KEY (job_id, name)
+) STRICT;
+
+CREATE TABLE liteq_stream (
+    job_id   INTEGER PRIMARY KEY,
+    last_seq INTEGER NOT NULL,
+    parts    INTEGER NOT NULL,
+    bytes    INTEGER NOT NULL,
+    dropped  INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE liteq_part (
+    job_id       INTEGER NOT NULL,
+    seq          INTEGER NOT NULL,
+    attempt      INTEGER NOT NULL,
+    published_at INTEGER NOT NULL,
+    value        BLOB NOT NULL,
+    PRIMARY KEY (job_id, seq)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE liteq_queue (
     name          TEXT PRIMARY KEY,
     paused_at     INTEGER,
@@ -146,6 +192,27 @@ CREATE TABLE liteq_guard_count (
     failed    INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (task, slice)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE liteq_limit (
+    kind                 INTEGER NOT NULL CHECK (kind BETWEEN 1 AND 2),
+    name                 TEXT NOT NULL,
+    max_running          INTEGER,
+    rate                 TEXT,
+    declared_max_running INTEGER,
+    declared_rate        TEXT,
+    next_us              INTEGER,
+    PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE liteq_key (
+    name    TEXT PRIMARY KEY,
+    next_us INTEGER NOT NULL,
+    full_at INTEGER NOT NULL,
+    wake_at INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX liteq_key_full ON liteq_key (full_at) WHERE wake_at IS NULL;
+CREATE INDEX liteq_key_wake ON liteq_key (wake_at) WHERE wake_at IS NOT NULL;
 
 CREATE TABLE liteq_worker (
     id               INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -65,15 +65,16 @@ DELETE FROM liteq_fanout
 WHERE parent_id = :parent_id;
 
 -- name: unblock
--- waiting -> waiting / ready / scheduled: one parent fewer.
+-- waiting -> waiting / ready / blocked / scheduled: one parent fewer.
 UPDATE liteq_job
 SET parents_left = parents_left - 1,
     state        = CASE WHEN parents_left > 1 THEN @waiting
                         WHEN run_at > :now THEN @scheduled
-                        ELSE @ready END
+                        WHEN concurrency_key IS NULL THEN @ready
+                        ELSE @blocked END
 WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND state = @waiting
-RETURNING id;
+RETURNING concurrency_key;
 
 -- name: cancel_children
 -- waiting -> cancelled, because a parent did not complete.

@@ -2,22 +2,24 @@
 -- none -> ready / scheduled.
 INSERT INTO liteq_job
     (state, priority, run_at, max_failures, max_crashes, timeout_ms, enqueued_at, unique_scope, held_until,
-     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, args, aftermath, batch_id, on_dead)
+     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, metadata, args, aftermath, batch_id,
+     on_dead)
 VALUES
     (iif(:run_at > :now, @scheduled, @ready), :priority, :run_at, :max_failures, :max_crashes, :timeout_ms, :now,
-     :unique_scope, :held_until, :schedule_id, :fire_at, :args_crc, :queue, :task, :unique_key, :unique_key, :backoff, :args,
-     :aftermath, :batch_id, :on_dead);
+     :unique_scope, :held_until, :schedule_id, :fire_at, :args_crc, :queue, :task, :unique_key, :unique_key, :backoff,
+     :metadata, :args, :aftermath, :batch_id, :on_dead);
 
--- name: enqueue_child
--- none -> waiting / ready / scheduled / cancelled, as its parents decide.
+-- name: enqueue_bound
+-- none -> waiting / blocked / ready / scheduled / cancelled, as its parents and its key decide.
 INSERT INTO liteq_job
     (state, priority, run_at, max_failures, max_crashes, timeout_ms, enqueued_at, unique_scope, held_until,
-     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, args, aftermath, batch_id,
-     on_dead, parents_left, reason, finished_at)
+     schedule_id, fire_at, args_crc, queue, task, unique_key, unique_slot, backoff, metadata, args, aftermath, batch_id,
+     on_dead, parents_left, reason, finished_at, concurrency_key, key_max_running, key_rate)
 VALUES
     (:state, :priority, :run_at, :max_failures, :max_crashes, :timeout_ms, :now, :unique_scope, :held_until,
      :schedule_id, :fire_at, :args_crc, :queue, :task, :unique_key, iif(:state = @cancelled, NULL, :unique_key),
-     :backoff, :args, :aftermath, :batch_id, :on_dead, :parents_left, :reason, iif(:state = @cancelled, :now, NULL));
+     :backoff, :metadata, :args, :aftermath, :batch_id, :on_dead, :parents_left, :reason,
+     iif(:state = @cancelled, :now, NULL), :concurrency_key, :key_max_running, :key_rate);
 
 -- name: holder
 -- Who holds a unique key, and whether its time is over.
@@ -31,45 +33,54 @@ SET unique_slot = NULL
 WHERE id = :job_id;
 
 -- name: replace
--- scheduled / ready -> scheduled / ready, with the newcomer's arguments and time.
+-- scheduled / blocked / ready -> scheduled / blocked / ready, with the newcomer's arguments, metadata and time.
 UPDATE liteq_job
-SET state    = iif(:run_at > :now, @scheduled, @ready),
+SET state    = CASE WHEN :run_at > :now THEN @scheduled
+                    WHEN concurrency_key IS NULL OR state = @ready THEN @ready
+                    ELSE @blocked END,
     run_at   = :run_at,
     priority = :priority,
+    metadata = :metadata,
     args     = :args,
     args_crc = :args_crc
 WHERE id = :job_id
-  AND state IN (@scheduled, @ready)
-RETURNING id;
+  AND state IN (@scheduled, @blocked, @ready)
+RETURNING id, attempt, concurrency_key;
 
 -- name: debounce
 -- scheduled / waiting / blocked / ready -> the same or scheduled / ready: the newest arguments, and once more the wait,
 -- which ends at the latest so long after the first call.
 UPDATE liteq_job
-SET state    = CASE WHEN state IN (@waiting, @blocked) THEN state
+SET state    = CASE WHEN state = @waiting THEN state
                     WHEN min(:run_at, enqueued_at + coalesce(:max_wait_ms, :run_at)) > :now THEN @scheduled
-                    ELSE @ready END,
+                    WHEN concurrency_key IS NULL OR state = @ready THEN @ready
+                    ELSE @blocked END,
     run_at   = min(:run_at, enqueued_at + coalesce(:max_wait_ms, :run_at)),
     priority = :priority,
+    metadata = :metadata,
     args     = :args,
     args_crc = :args_crc
 WHERE id = :job_id
   AND state IN (@scheduled, @waiting, @blocked, @ready)
-RETURNING id;
+RETURNING id, attempt, concurrency_key;
 
 -- name: promote
--- scheduled -> ready. Some at a time, so that no claim holds the lock for long.
+-- scheduled -> ready / blocked. Some at a time, so that no claim holds the lock for long.
 UPDATE liteq_job
-SET state = @ready
+SET state = iif(concurrency_key IS NULL, @ready, @blocked)
 WHERE id IN (SELECT id FROM liteq_job WHERE state = @scheduled AND run_at <= :now ORDER BY run_at LIMIT 500)
   AND state = @scheduled
-RETURNING id;
+RETURNING concurrency_key;
 
 -- name: next_due
--- The next that time alone brings about: a scheduled job becomes due, a breaker lets a job through on trial.
+-- The earliest instant at which a scheduled job, a key that has spent its rate, a spent limit or a breaker comes free.
 SELECT min(due_at)
 FROM (
-    SELECT (SELECT run_at FROM liteq_job WHERE state = @scheduled ORDER BY run_at LIMIT 1) AS due_at
+    SELECT due_at FROM (SELECT run_at AS due_at FROM liteq_job WHERE state = @scheduled ORDER BY run_at LIMIT 1)
+    UNION ALL
+    SELECT due_at FROM (SELECT wake_at AS due_at FROM liteq_key WHERE wake_at IS NOT NULL ORDER BY wake_at LIMIT 1)
+    UNION ALL
+    SELECT (next_us + 999) / 1000 FROM liteq_limit WHERE next_us > :now * 1000
     UNION ALL
     SELECT open_until FROM liteq_guard WHERE open_until > :now
 );
@@ -83,19 +94,20 @@ WHERE state = @scheduled
   AND attempt > 0;
 
 -- name: ready_lanes
--- The lanes with ready jobs, found by leaping from one to the next through the index of ready jobs: to the next task of
--- the queue, else to the next queue. As a comparison of rows SQLite would walk through every job of the lane.
+-- The lanes with ready jobs, found by leaping from one to the next through the index of ready jobs. Each leap is two
+-- seeks: a comparison of pairs, (queue, task) > (…), would walk through all the jobs of the queue.
 WITH RECURSIVE lane (queue, task) AS (
     SELECT (SELECT queue FROM liteq_job WHERE state = @ready ORDER BY queue, task LIMIT 1),
            (SELECT task FROM liteq_job WHERE state = @ready ORDER BY queue, task LIMIT 1)
     UNION ALL
-    SELECT coalesce(
-               (SELECT queue FROM liteq_job WHERE state = @ready AND queue = lane.queue AND task > lane.task LIMIT 1),
-               (SELECT queue FROM liteq_job WHERE state = @ready AND queue > lane.queue ORDER BY queue LIMIT 1)),
-           coalesce(
-               (SELECT task FROM liteq_job WHERE state = @ready AND queue = lane.queue AND task > lane.task
-                ORDER BY task LIMIT 1),
-               (SELECT task FROM liteq_job WHERE state = @ready AND queue > lane.queue ORDER BY queue, task LIMIT 1))
+    SELECT coalesce((SELECT queue FROM liteq_job WHERE state = @ready AND queue = lane.queue AND task > lane.task
+                     LIMIT 1),
+                    (SELECT queue FROM liteq_job WHERE state = @ready AND queue > lane.queue
+                     ORDER BY queue LIMIT 1)),
+           coalesce((SELECT task FROM liteq_job WHERE state = @ready AND queue = lane.queue AND task > lane.task
+                     ORDER BY task LIMIT 1),
+                    (SELECT task FROM liteq_job WHERE state = @ready AND queue > lane.queue
+                     ORDER BY queue, task LIMIT 1))
     FROM lane
     WHERE lane.queue IS NOT NULL
 )
@@ -126,7 +138,8 @@ WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND (:paused IS NULL OR queue NOT IN (SELECT value FROM json_each(:paused)))
   AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
 RETURNING id, attempt, owner, queue, task, args, args_crc, priority, run_at, enqueued_at, claimed_at,
-          failures, max_failures, crashes, max_crashes, backoff, timeout_ms, fire_at, batch_id;
+          failures, max_failures, crashes, max_crashes, backoff, timeout_ms, fire_at, batch_id, concurrency_key,
+          key_rate;
 
 -- name: complete
 -- running -> completed. No row comes back when the claim is no longer the job's.
@@ -158,7 +171,7 @@ WHERE id = :job_id
   AND owner = :worker_id
   AND state = @running
   AND failures + 1 < max_failures
-RETURNING id;
+RETURNING id, aftermath;
 
 -- name: postpone
 -- scheduled -> scheduled, in the transaction that has just put it there.
@@ -195,19 +208,19 @@ WHERE id = :job_id
   AND attempt = :attempt
   AND owner = :worker_id
   AND state = @running
-RETURNING id;
+RETURNING id, aftermath;
 
 -- name: release
--- running -> ready, unharmed.
+-- running -> ready, unharmed; with a key -> blocked, to get in line by its priority.
 UPDATE liteq_job
-SET state      = @ready,
+SET state      = iif(concurrency_key IS NULL, @ready, @blocked),
     owner      = NULL,
     claimed_at = NULL
 WHERE id = :job_id
   AND attempt = :attempt
   AND owner = :worker_id
   AND state = @running
-RETURNING id, attempt;
+RETURNING id, attempt, aftermath;
 
 -- name: abort
 -- running -> cancelled, because somebody asked.
@@ -261,9 +274,9 @@ ORDER BY id
 LIMIT :limit;
 
 -- name: expire
--- running -> ready / scheduled / dead. The state was decided under the same lock from what the slate says.
+-- running -> ready / blocked / scheduled / dead. The state was decided under the same lock from what the slate says.
 UPDATE liteq_job
-SET state       = :state,
+SET state       = iif(:state = @ready AND concurrency_key IS NOT NULL, @blocked, :state),
     crashes     = crashes + :charge,
     failures    = failures + :overdue,
     run_at      = coalesce(:run_at, run_at),
@@ -277,7 +290,7 @@ WHERE id = :job_id
   AND attempt = :attempt
   AND owner = :worker_id
   AND state = @running
-RETURNING id, iif(state = @dead, aftermath, 0);
+RETURNING id, aftermath;
 
 -- name: cancel
 -- scheduled / waiting / blocked / ready -> cancelled.
@@ -302,13 +315,13 @@ WHERE id IN (SELECT value FROM json_each(:job_ids))
 RETURNING id;
 
 -- name: cancel_as_asked
--- scheduled / ready -> cancelled, asked for while it ran; the reason is already there.
+-- scheduled / blocked / ready -> cancelled, asked for while it ran; the reason is already there.
 UPDATE liteq_job
 SET state       = @cancelled,
     finished_at = :now,
     unique_slot = iif(unique_scope <= 2, NULL, unique_slot)
 WHERE id IN (SELECT value FROM json_each(:job_ids))
-  AND state IN (@scheduled, @ready)
+  AND state IN (@scheduled, @blocked, @ready)
   AND cancel_asked_at IS NOT NULL
 RETURNING id, aftermath, queue, task;
 
@@ -330,9 +343,9 @@ WHERE job.id = :job_id
   AND holder.id <> job.id;
 
 -- name: requeue
--- completed / dead / cancelled -> ready, with a fresh budget. The attempt goes on.
+-- completed / dead / cancelled -> ready, with a key blocked, with a fresh budget. The attempt goes on.
 UPDATE liteq_job
-SET state           = @ready,
+SET state           = iif(concurrency_key IS NULL, @ready, @blocked),
     failures        = 0,
     crashes         = 0,
     run_at          = :now,
@@ -347,27 +360,29 @@ SET state           = @ready,
     unique_slot     = iif(unique_scope <= 2, unique_key, unique_slot)
 WHERE id = :job_id
   AND state IN (@completed, @dead, @cancelled)
-RETURNING id, queue;
+RETURNING concurrency_key, queue;
 
 -- name: reschedule
--- scheduled / ready -> scheduled / ready; waiting and blocked jobs stay so and take the new values along.
+-- scheduled / blocked / ready -> scheduled / blocked / ready; waiting jobs stay so and take the new values along.
 UPDATE liteq_job
 SET run_at   = coalesce(:run_at, run_at),
     priority = coalesce(:priority, priority),
     queue    = coalesce(:queue, queue),
-    state    = CASE WHEN state IN (@waiting, @blocked) THEN state
+    state    = CASE WHEN state = @waiting THEN state
                     WHEN coalesce(:run_at, run_at) > :now THEN @scheduled
-                    ELSE @ready END
+                    WHEN concurrency_key IS NULL OR state = @ready THEN @ready
+                    ELSE @blocked END
 WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND state IN (@scheduled, @waiting, @blocked, @ready)
-RETURNING id, queue;
+RETURNING id, concurrency_key, queue;
 
 -- name: delete
 -- not running -> none.
 DELETE FROM liteq_job
 WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND state <> @running
-RETURNING id, aftermath, iif(state <= @running AND aftermath & 2, batch_id, NULL), queue, state;
+RETURNING id, aftermath, iif(state <= @running AND aftermath & 2, batch_id, NULL),
+          iif(state = @ready, concurrency_key, NULL), queue, state;
 
 -- name: prunable
 -- Completed and cancelled jobs that finished early enough, sought from the oldest id on. Who has live children stays:

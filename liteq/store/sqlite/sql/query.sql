@@ -1,11 +1,16 @@
 -- name: get_jobs
 SELECT id, state, queue, task, priority, run_at, attempt, failures, crashes, max_failures, max_crashes, timeout_ms,
        owner, enqueued_at, claimed_at, started_at, finished_at, cancel_asked_at, overdue_attempt,
-       schedule_id, fire_at, batch_id, unique_key, reason,
-       result_error, backoff, args, result
+       schedule_id, fire_at, batch_id, unique_key, concurrency_key, key_max_running, key_rate, reason, result_error,
+       backoff, metadata, args, result
 FROM liteq_job
 WHERE id IN (SELECT value FROM json_each(:job_ids))
 ORDER BY id DESC;
+
+-- name: metadata
+SELECT metadata
+FROM liteq_job
+WHERE id = :job_id;
 
 -- name: ids_by_walk
 -- Newest first through the table itself: for questions that most rows answer, or that no index knows.
@@ -27,7 +32,8 @@ WITH chosen (id, queue, task, enqueued_at) AS (
     UNION ALL
     SELECT id, queue, task, enqueued_at FROM liteq_job WHERE :waiting AND state = @waiting
     UNION ALL
-    SELECT id, queue, task, enqueued_at FROM liteq_job WHERE :blocked AND state = @blocked
+    SELECT id, queue, task, enqueued_at FROM liteq_job
+    WHERE :blocked AND concurrency_key IS NOT NULL AND state BETWEEN @blocked AND @running AND state = @blocked
     UNION ALL
     SELECT id, queue, task, enqueued_at FROM liteq_job WHERE :ready AND state = @ready
     UNION ALL
@@ -92,7 +98,8 @@ FROM (
     UNION ALL
     SELECT queue, task, enqueued_at FROM liteq_job WHERE :waiting AND state = @waiting
     UNION ALL
-    SELECT queue, task, enqueued_at FROM liteq_job WHERE :blocked AND state = @blocked
+    SELECT queue, task, enqueued_at FROM liteq_job
+    WHERE :blocked AND concurrency_key IS NOT NULL AND state BETWEEN @blocked AND @running AND state = @blocked
     UNION ALL
     SELECT queue, task, enqueued_at FROM liteq_job WHERE :ready AND state = @ready
     UNION ALL
@@ -136,7 +143,8 @@ SELECT queue, task, @waiting, priority, count(*), min(enqueued_at)
 FROM liteq_job WHERE state = @waiting GROUP BY queue, task, priority
 UNION ALL
 SELECT queue, task, @blocked, priority, count(*), min(enqueued_at)
-FROM liteq_job WHERE state = @blocked GROUP BY queue, task, priority
+FROM liteq_job WHERE concurrency_key IS NOT NULL AND state BETWEEN @blocked AND @running AND state = @blocked
+GROUP BY queue, task, priority
 UNION ALL
 SELECT queue, task, @ready, priority, count(*), min(run_at)
 FROM liteq_job WHERE state = @ready GROUP BY queue, task, priority

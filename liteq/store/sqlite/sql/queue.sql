@@ -13,12 +13,12 @@ WHERE name = :queue
   AND paused_at IS NOT NULL
 RETURNING name;
 
--- name: limit_queue
+-- name: limit_pending
 INSERT INTO liteq_queue (name, max_pending, pending)
 VALUES (:queue, :max_pending, :pending)
 ON CONFLICT (name) DO UPDATE
-SET max_pending = iif(:sets_max_pending, excluded.max_pending, max_pending),
-    pending     = iif(:sets_max_pending, excluded.pending, pending);
+SET max_pending = excluded.max_pending,
+    pending     = excluded.pending;
 
 -- name: forget_queue
 -- A queue of which nothing is set any more.
@@ -47,14 +47,7 @@ SELECT name, paused_at, paused_reason, max_pending, iif(max_pending IS NULL, NUL
 FROM liteq_queue
 ORDER BY name;
 
--- name: lane_rules
--- All that closes lanes, or has to be told of claims, in one look: queues that are paused or have their waiting jobs
--- counted, and tasks that are guarded.
-SELECT name, NULL AS task, paused_at IS NOT NULL, max_pending IS NOT NULL, NULL, NULL, NULL
+-- name: paused_queues
+SELECT name
 FROM liteq_queue
-WHERE paused_at IS NOT NULL
-   OR max_pending IS NOT NULL
-UNION ALL
-SELECT NULL, task, NULL, NULL, open_until, open_ms,
-       EXISTS (SELECT 1 FROM liteq_job WHERE id = trial_job_id AND attempt = trial_attempt AND state = @running)
-FROM liteq_guard;
+WHERE paused_at IS NOT NULL;

@@ -1,0 +1,97 @@
+"""Faults in named locks and in streams of jobs."""
+
+from tests.mutate.fault import LOCK_MACHINE, LOCK_SQL, LOCKS, LOCKS_FACE, STORE, STREAMS, Fault
+
+LOCKS_FAULTS = (
+    Fault(
+        name="a lock's token is given out twice",
+        path=LOCK_SQL,
+        within="-- name: take_lock\n",
+        old="SET token     = token + 1,\n",
+        new="SET token     = token,\n",
+        tests=(LOCKS,),
+    ),
+    Fault(
+        name="a late release frees the lock of the next holder",
+        path=LOCK_SQL,
+        within="-- name: release_lock\n",
+        old="  AND token = :token\n",
+        new="  AND :token > 0\n",
+        tests=(LOCKS,),
+    ),
+    Fault(
+        name="a late release frees the lock of the next holder (the machine alone must see it)",
+        path=LOCK_SQL,
+        within="-- name: release_lock\n",
+        old="  AND token = :token\n",
+        new="  AND :token > 0\n",
+        tests=(LOCK_MACHINE,),
+    ),
+    Fault(
+        name="who comes last takes the lock first",
+        path=f"{STORE}/locking.py",
+        within="def _look",
+        old="if ahead == 0 or",
+        new="if ahead >= 0 or",
+        tests=(LOCKS,),
+    ),
+    Fault(
+        name="a stopped waiter keeps everybody from a free lock",
+        path=f"{STORE}/locking.py",
+        within="def _look",
+        old="freed_at + ahead * TURN_MS",
+        new="freed_at + ahead * 10**15",
+        tests=(LOCKS,),
+    ),
+    Fault(
+        name="the locks of the dead stay theirs",
+        path=f"{STORE}/locking.py",
+        within="def _if_dead",
+        old="identity if not is_own and",
+        new="identity if is_own and",
+        tests=(LOCKS,),
+    ),
+    Fault(
+        name="a job that is taken from its worker keeps its locks",
+        path=f"{STORE}/staffing.py",
+        old='        connection.rows("free_locks_of_job", {"job_id": job_id, "attempt": attempt, "now": now})\n',
+        new="",
+        tests=(LOCKS,),
+    ),
+    Fault(
+        name="an attempt's locks outlive it",
+        path="liteq/worker/runner.py",
+        old="if run is not None and run.at_end:",
+        new="if run is None:",
+        tests=(LOCKS_FACE,),
+    ),
+    Fault(
+        name="a block within a block releases the lock",
+        path="liteq/lock.py",
+        within="def let_go",
+        old="if held.depth > 0:",
+        new="if held.depth > 1:",
+        tests=(LOCKS_FACE,),
+    ),
+    Fault(
+        name="who waits no more stays in line",
+        path="liteq/lock.py",
+        old="                    engine.leave_line(place)\n",
+        new="                    str(place)\n",
+        tests=(LOCKS_FACE,),
+    ),
+    Fault(
+        name="a stream is one commit",
+        path="liteq/enqueueing.py",
+        old="if len(calls) == size or held",
+        new="if len(calls) < 0 or held",
+        tests=(STREAMS,),
+    ),
+    Fault(
+        name="a stream of large arguments has no bound",
+        path="liteq/enqueueing.py",
+        old="== size or held >= CHUNK_BYTES:",
+        new="== size:",
+        tests=(STREAMS,),
+    ),
+)

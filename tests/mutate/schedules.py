@@ -1,0 +1,93 @@
+"""Faults in how schedules fire."""
+
+from tests.mutate.fault import FLOW_CONTROL, SCHEDULE_SQL, SCHEDULER, SCHEDULES, STATEMENTS, Fault
+
+SCHEDULES_FAULTS = (
+    Fault(
+        name="a step of a schedule is taken by everybody who saw the tick",
+        path=SCHEDULE_SQL,
+        within="-- name: advance_schedule\n",
+        old="  AND next_fire_at IS :expected\n",
+        new="  AND :expected IS :expected\n",
+        tests=(SCHEDULES,),
+    ),
+    Fault(
+        name="a step is taken though the schedule has changed",
+        path=SCHEDULE_SQL,
+        within="-- name: advance_schedule\n",
+        old="  AND revision = :revision\n",
+        new="  AND :revision > 0\n",
+        tests=(SCHEDULES,),
+    ),
+    Fault(
+        name="a paused schedule fires",
+        path=SCHEDULE_SQL,
+        within="-- name: due_schedules\n",
+        old="  AND paused_at IS NULL\n",
+        new="",
+        tests=(SCHEDULES, STATEMENTS),
+    ),
+    Fault(
+        name="a buffered tick is settled twice",
+        path="liteq/store/sqlite/sql/tick.sql",
+        within="-- name: settle_tick\n",
+        old="  AND outcome = 'buffered'\n",
+        new="",
+        tests=(SCHEDULES,),
+    ),
+    Fault(
+        name="jobs are made for ticks that somebody else won",
+        path=SCHEDULER,
+        within="def _win",
+        old="if decision.step.schedule_id in won]",
+        new="if won is not None]",
+        tests=("tests/worker/test_firing_processes.py",),
+    ),
+    Fault(
+        name="a tick and its job are two commits",
+        path=SCHEDULER,
+        within="def _fire_few",
+        old="            with self._engine.transaction():\n",
+        new="            if prepared:\n",
+        tests=("tests/face/test_schedules.py",),
+    ),
+    Fault(
+        name="the grace is not looked at",
+        path="liteq/model/firing.py",
+        within="def plan_ticks",
+        old="if tick >= oldest_allowed)",
+        new="if tick >= 0)",
+        tests=("tests/face/test_schedules.py",),
+    ),
+    Fault(
+        name="a clock that was set back is not noticed",
+        path=SCHEDULER,
+        within="def _mind_clock",
+        old="now < self._seen - STEP_BACK_MS",
+        new="now < 0",
+        tests=("tests/face/test_schedules.py",),
+    ),
+    Fault(
+        name="a live job does not hold up the next tick",
+        path=SCHEDULE_SQL,
+        within="-- name: scheduled_live\n",
+        old="  AND state <= 5\n",
+        new="  AND state <= 4\n",
+        tests=(SCHEDULES,),
+    ),
+    Fault(
+        name="max_runs is not counted",
+        path="liteq/schedule_steps.py",
+        within="def _outcome",
+        old="runs >= options.max_runs",
+        new="runs > options.max_runs",
+        tests=("tests/face/test_schedules.py",),
+    ),
+    Fault(
+        name="a tick for a full queue leaves the wrong trace",
+        path="liteq/schedule_steps.py",
+        old='TickOutcome.FULL if answer.answer == "full" else TickOutcome.UNIQUE',
+        new="TickOutcome.UNIQUE",
+        tests=(FLOW_CONTROL,),
+    ),
+)
