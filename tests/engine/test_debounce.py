@@ -1,5 +1,7 @@
 """Debounced jobs: calls with one key become one job, which waits until they have ceased, and runs with the newest."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -8,7 +10,7 @@ from liteq.model.job import Debounce, Enqueued, NewJob, OnConflict, Unique
 from liteq.model.transitions import State
 from liteq.store.engine import Engine
 from tests.engine.conftest import ForceState
-from tests.engine.steps import NOW, claim_one, claim_some, complete, enqueue_one, new_job, record, snooze
+from tests.engine.steps import NOW, claim_one, claim_some, complete, enqueue_one, new_job, record, snooze, state_of
 
 WAIT = 2_000
 
@@ -135,3 +137,40 @@ def test_a_full_queue_does_not_keep_a_held_job_from_being_put_off(engine: Engine
     call(engine, b"[0]", now=NOW)
 
     assert call(engine, b"[1]", now=NOW).answer == "debounced"
+
+
+@pytest.mark.parametrize("how", [{"debounce": Debounce()}, {"on_conflict": "replace"}])
+def test_the_concurrency_key_comes_with_the_arguments_it_belongs_to(engine: Engine, how: dict[str, Any]) -> None:
+    unique = Unique(key="report", **how)
+    other = enqueue_one(engine, new_job(key="customer:2"))
+    holder = enqueue_one(engine, new_job(key="customer:1", unique=unique))
+    behind = enqueue_one(engine, new_job(key="customer:1"))
+
+    assert enqueue_one(engine, new_job(key="customer:2", unique=unique)) == holder
+
+    claims = claim_some(engine)
+    assert [claim.job_id for claim in claims] == [other, behind]
+    assert state_of(engine, holder) is State.BLOCKED
+    complete(engine, claims[0])
+    assert [claim.job_id for claim in claim_some(engine)] == [holder]
+
+
+def test_a_job_loses_its_concurrency_key_to_a_newcomer_without_one(engine: Engine) -> None:
+    unique = Unique(key="report", debounce=Debounce())
+    first = enqueue_one(engine, new_job(key="customer:1"))
+    holder = enqueue_one(engine, new_job(key="customer:1", unique=unique))
+
+    enqueue_one(engine, new_job(unique=unique))
+
+    assert [claim.job_id for claim in claim_some(engine)] == [first, holder]
+
+
+def test_a_ready_job_goes_back_in_line_where_the_newcomer_allows_fewer_at_once(engine: Engine) -> None:
+    unique = Unique(key="report", debounce=Debounce())
+    enqueue_one(engine, new_job(key="k", key_max=2))
+    holder = enqueue_one(engine, new_job(key="k", key_max=2, unique=unique))
+    assert state_of(engine, holder) is State.READY
+
+    enqueue_one(engine, new_job(key="k", key_max=1, unique=unique))
+
+    assert state_of(engine, holder) is State.BLOCKED

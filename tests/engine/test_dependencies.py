@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from liteq.errors import DependencyError
-from liteq.model.job import Claim, Completion, NewJob, OnParentFailure, Unique
+from liteq.model.job import Claim, Completion, JobFilter, NewJob, OnParentFailure, Unique
 from liteq.model.transitions import Outcome, State
 from liteq.store.engine import Engine
 from tests.engine.conftest import OpenEngine
@@ -316,3 +316,73 @@ def test_a_child_is_not_freed_twice_by_two_who_report_its_last_parents_at_once(o
         (claim,) = claim_some(mine, tasks=("child",))
         assert claim.job_id == waiting
         complete(mine, claim)
+
+
+def test_a_parent_that_ends_once_more_does_not_tell_a_child_twice(engine: Engine) -> None:
+    parent, other = enqueue_one(engine), enqueue_one(engine, new_job(task="other"))
+    waiting = enqueue_one(engine, child(parent, other))
+    complete(engine, claim_one(engine))
+    engine.requeue([parent], now=NOW)
+    newcomer = enqueue_one(engine, child(parent))
+
+    complete(engine, claim_one(engine))
+
+    assert state_of(engine, newcomer) is State.READY
+    assert state_of(engine, waiting) is State.WAITING
+
+
+def test_a_parent_that_had_ended_before_its_child_came_is_not_counted_when_it_ends_again(engine: Engine) -> None:
+    parent = enqueue_one(engine)
+    complete(engine, claim_one(engine))
+    waiting = enqueue_one(engine, child(parent, enqueue_one(engine, new_job(task="other"))))
+    engine.requeue([parent], now=NOW)
+    enqueue_one(engine, child(parent))
+
+    bury(engine, claim_one(engine))
+
+    assert state_of(engine, waiting) is State.WAITING
+
+
+def half_told(engine: Engine, *, dead: bool = False) -> int:
+    """Give a parent with more children than are told in the commit of its end."""
+    parent = enqueue_one(engine)
+    engine.enqueue([child(parent)] * 1_200, now=NOW)
+    (bury if dead else complete)(engine, claim_one(engine))
+    return parent
+
+
+def tell_all(engine: Engine) -> None:
+    while engine.next_due(now=NOW) is not None:
+        assert claim_some(engine, tasks=("nothing",)) == []
+
+
+def test_the_children_of_a_deleted_parent_are_told_to_the_last(engine: Engine) -> None:
+    parent = half_told(engine)
+
+    engine.delete([parent], now=NOW)
+    tell_all(engine)
+
+    assert engine.count_jobs(JobFilter(states=(State.READY,), task="child")) == 1_200
+    assert engine.parents(parent + 1) == []
+
+
+def test_a_child_that_comes_while_others_are_still_told_waits_for_the_next_end(engine: Engine) -> None:
+    parent = half_told(engine)
+    engine.requeue([parent], now=NOW)
+    newcomer = enqueue_one(engine, child(parent))
+
+    tell_all(engine)
+    assert state_of(engine, newcomer) is State.WAITING
+    bury(engine, claim_one(engine))
+
+    assert state_of(engine, newcomer) is State.CANCELLED
+    assert engine.count_jobs(JobFilter(states=(State.READY,), task="child")) == 1_200
+
+
+def test_nobody_sleeps_while_children_are_still_to_be_told(engine: Engine) -> None:
+    half_told(engine, dead=True)
+
+    assert engine.next_due(now=NOW) == NOW
+    tell_all(engine)
+
+    assert engine.count_jobs(JobFilter(states=(State.CANCELLED,))) == 1_200

@@ -8,7 +8,7 @@ import pytest
 
 from liteq.errors import DependencyError, QueueFull
 from liteq.model.batch import NewBatch
-from liteq.model.job import Change, Claim, NewJob, Unique
+from liteq.model.job import Change, Claim, Enqueued, NewJob, Unique
 from liteq.model.template import Template
 from liteq.model.transitions import AT_REST
 from liteq.store.engine import Engine
@@ -286,3 +286,24 @@ def test_jobs_that_the_file_makes_by_itself_are_counted_and_never_refused(engine
     bury(engine, claim)
 
     assert pending(engine) == rows_at_rest(engine) == 3
+
+
+def test_a_child_that_says_so_is_left_out_of_a_full_queue_too(engine: Engine) -> None:
+    parent = enqueue_one(engine)
+    engine.limit_pending("default", 1)
+
+    (answer,) = engine.enqueue([msgspec.structs.replace(new_job(parents=(parent,)), when_full="skip")], now=NOW)
+
+    assert answer == Enqueued(0, "full")
+    assert engine.children(parent, limit=10) == []
+
+
+def test_nobody_waits_for_a_job_that_was_left_out(engine: Engine) -> None:
+    engine.limit_pending("default", 0)
+    jobs = [
+        msgspec.structs.replace(new_job(), when_full="skip"),
+        msgspec.structs.replace(new_job(queue="other"), siblings=(0,)),
+    ]
+
+    with pytest.raises(DependencyError, match="left out, because its queue is full"):
+        engine.enqueue(jobs, now=NOW)

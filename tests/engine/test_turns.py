@@ -442,3 +442,34 @@ def test_tokens_that_say_nothing_any_more_are_swept(engine: Engine) -> None:
 
     assert engine.turn_of("k0").next_at is None
     assert engine.turn_of("k299").next_at is not None
+
+
+def test_those_behind_a_blocked_job_that_is_deleted_come_up(engine: Engine) -> None:
+    enqueue_some(engine, 1, key_max=2)
+    alone = enqueue_one(engine, new_job(key="k", key_max=1))
+    (behind,) = enqueue_some(engine, 1, key_max=2)
+    assert states(engine, [alone, behind]) == ["blocked", "blocked"]
+
+    engine.delete([alone], now=NOW)
+
+    assert state_of(engine, behind) is State.READY
+
+
+def test_a_ready_job_without_a_rate_keeps_no_token_from_one_with_it(engine: Engine) -> None:
+    (free,) = enqueue_some(engine, 1, key_max=3)
+    (paced,) = enqueue_some(engine, 1, key_max=3, key_rate="1/s")
+
+    assert {claim.job_id for claim in claim_some(engine)} == {free, paced}
+
+
+def test_one_that_comes_first_takes_no_turn_for_which_it_has_no_token(engine: Engine) -> None:
+    enqueue_some(engine, 1, key_rate="1/s")
+    complete(engine, claim_one(engine))
+    (free,) = enqueue_some(engine, 1)
+    (paced,) = enqueue_some(engine, 1, key_rate="1/s", priority=1)
+
+    assert states(engine, [free, paced]) == ["ready", "blocked"]
+    assert engine.next_due(now=NOW) == LATER
+    claim_some(engine, tasks=("nothing",), now=LATER)
+
+    assert states(engine, [free, paced]) == ["blocked", "ready"]

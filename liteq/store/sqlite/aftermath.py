@@ -84,15 +84,15 @@ def work_off(connection: Connection, *, now: int) -> bool:
     while found := connection.rows("fanout"):
         if left <= 0:
             return True
-        parent_id, failed, after_child = found[0]
-        values = {"parent_id": parent_id, "after_child": after_child, "limit": left}
-        children = connection.rows("children_to_tell", values)
+        parent_id, up_to_child, failed, after_child = found[0]
+        which = {"parent_id": parent_id, "up_to_child": up_to_child}
+        children = connection.rows("tell_children", which | {"after_child": after_child, "limit": left})
         _tell(connection, parent_id, failed, children, now)
         if len(children) < left:
-            connection.rows("end_fanout", {"parent_id": parent_id})
+            connection.rows("end_fanout", which)
             connection.rows("unlink_children", {"parent_id": parent_id})
         else:
-            connection.rows("advance_fanout", {"parent_id": parent_id, "after_child": children[-1][0]})
+            connection.rows("advance_fanout", which | {"after_child": max(child for child, _ in children)})
         left -= max(1, len(children))
     return False
 

@@ -64,10 +64,12 @@ class Enqueueing:
         except QueueFull:
             if not any(job.when_full == "skip" for job in jobs):
                 raise
-        return [self._insert_or_skip(job, now) for job in jobs]
+        return [self._insert_or_skip(job, (), [], now) for job in jobs]
 
-    def _insert_or_skip(self, job: NewJob, now: int) -> Enqueued:
+    def _insert_or_skip(self, job: NewJob, earlier: Sequence[Enqueued], stopped: list[NewJob], now: int) -> Enqueued:
         try:
+            if _has_parents(job):
+                return self._insert_child(job, earlier, stopped, now)
             return self._insert([job], now)[0] if job.concurrency_key is None else self._insert_keyed(job, now)
         except QueueFull:
             if job.when_full == "raise":
@@ -79,7 +81,7 @@ class Enqueueing:
             held = self._held(job, job.unique, now)
             if held is not None:
                 return held
-        return self._insert_child(job, earlier, stopped, now) if _has_parents(job) else self._insert_or_skip(job, now)
+        return self._insert_or_skip(job, earlier, stopped, now)
 
     def _join(self, jobs: Sequence[NewJob], answers: Sequence[Enqueued], stopped: Sequence[NewJob], now: int) -> None:
         """Count the new jobs into their batches, and those that were cancelled at birth as ended."""
@@ -136,7 +138,13 @@ class Enqueueing:
         )
         policy = POLICY_CODES[job.on_parent_failure]
         links = [
-            {"parent_id": parent, "child_id": answer.job_id, "policy": policy, "place": place}
+            {
+                "parent_id": parent,
+                "child_id": answer.job_id,
+                "policy": policy,
+                "place": place,
+                "told": int(parent not in left),
+            }
             for place, parent in enumerate(parents)
         ]
         connection.many("link", links)
@@ -184,12 +192,13 @@ class Enqueueing:
     def _renew(self, statement: str, values: dict[str, Any]) -> bool:
         """Give the holder of a key the newcomer's arguments, and tell whether it could take them."""
         connection = self.file.writer.connection
+        left = connection.rows("keys_of", {"job_ids": id_list([values["job_id"]])})
         renewed = connection.rows(statement, values)
         for job_id, attempt, key in renewed:
             if attempt:
                 # What an attempt has kept belongs to the arguments that are gone.
                 forget_kept(connection, [job_id])
-            settle_keys(connection, [key], now=values["now"])
+            settle_keys(connection, [key, *(row[0] for row in left)], now=values["now"])
         return bool(renewed)
 
 
@@ -202,6 +211,9 @@ def _newest(job: NewJob, job_id: int, now: int) -> dict[str, Any]:
         "args": job.args,
         "args_crc": job.args_crc,
         "now": now,
+        "concurrency_key": job.concurrency_key,
+        "key_max_running": job.key_max_running if job.concurrency_key is not None else None,
+        "key_rate": job.key_rate if job.concurrency_key is not None else None,
     }
 
 
@@ -225,4 +237,6 @@ def _has_parents(job: NewJob) -> bool:
 def _sibling(place: int, earlier: Sequence[Enqueued]) -> int:
     if not 0 <= place < len(earlier):
         raise DependencyError("a job can wait only for jobs that come before it: else they would form a circle")
+    if earlier[place].answer == "full":
+        raise DependencyError("the job that it is to wait for was left out, because its queue is full")
     return earlier[place].job_id

@@ -58,7 +58,7 @@ class Limiting:
         ]
 
     def turn_of(self, key: str) -> Turn:
-        in_turn, ready, _ = self.file.read("in_turn", {"key": key})[0]
+        in_turn, ready, *_ = self.file.read("in_turn", {"key": key})[0]
         token = self.file.read("next_token", {"key": key})
         values = {"key": key, "limit": HOLDERS_NAMED}
         return Turn(

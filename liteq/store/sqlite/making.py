@@ -34,7 +34,8 @@ def make_fallback(connection: Connection, dead: int, *, now: int) -> None:
     except Undecodable as error:
         connection.rows("append_reason", {"job_id": dead, "reason": f"; its on_dead was not made: {error}"})
         return
-    connection.rows("link", {"parent_id": dead, "child_id": made, "policy": POLICY_CODES["run"], "place": 0})
+    link = {"parent_id": dead, "child_id": made, "policy": POLICY_CODES["run"], "place": 0, "told": 1}
+    connection.rows("link", link)
 
 
 def make_callbacks(connection: Connection, batch_id: int, *, succeeded: bool, now: int) -> None:

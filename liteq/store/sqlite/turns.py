@@ -39,6 +39,8 @@ class _InTurn(msgspec.Struct, frozen=True):
 
     jobs: int
     ready: int
+    paced: int
+    """How many of the ready ones will take a token."""
     most: int | None
 
 
@@ -102,7 +104,7 @@ def _advance(connection: Connection, key: str, paused: set[str], now: int) -> bo
     if chosen:
         connection.rows("take_turn", {"job_ids": id_list(chosen)})
         return True
-    return line[0].queue not in paused and _swap(connection, key, line[0], turn)
+    return line[0].queue not in paused and _swap(connection, key, line[0], turn, now)
 
 
 def _line(connection: Connection, key: str, limit: int, paused: set[str]) -> list[_Next]:
@@ -114,33 +116,38 @@ def _line(connection: Connection, key: str, limit: int, paused: set[str]) -> lis
 def _who_may(connection: Connection, key: str, line: Sequence[_Next], turn: _InTurn, now: int) -> list[int]:
     chosen: list[int] = []
     most = turn.most or line[0].max_running
+    paced = turn.paced
     for job in line:
         most = min(most, job.max_running)
         if turn.jobs + len(chosen) >= most:
             break
-        if job.rate is not None and not _has_token(connection, key, job.rate, turn.ready + len(chosen), now):
+        if job.rate is not None and not _has_token(connection, key, job.rate, paced, now):
             break
+        paced += job.rate is not None
         chosen.append(job.job_id)
     return chosen
 
 
-def _has_token(connection: Connection, key: str, rate_text: str, ready: int, now: int) -> bool:
+def _has_token(connection: Connection, key: str, rate_text: str, paced: int, now: int) -> bool:
     """Tell whether the key has a token more than its ready jobs will take; else have it looked at when it has."""
     rate, next_us = stored_rate(rate_text), _next_us(connection, key)
-    if rate.tokens(next_us, now) > ready:
+    if rate.tokens(next_us, now) > paced:
         return True
-    if ready == 0:
+    if paced == 0:
         connection.rows("wake_later", {"key": key, "wake_at": rate.next_at(next_us, now)})
-    # Whoever claims a ready one spends its token, and has the key settled then.
+    # Whoever claims one of those spends its token, and has the key settled then.
     return False
 
 
-def _swap(connection: Connection, key: str, first: _Next, turn: _InTurn) -> bool:
+def _swap(connection: Connection, key: str, first: _Next, turn: _InTurn, now: int) -> bool:
     """Give the turn of the last that no worker has taken yet to the first in the line, if that comes before it."""
     if turn.ready == 0 or turn.jobs > first.max_running:
         return False
-    job_id, priority, run_at = connection.rows("last_in_turn", {"key": key})[0]
+    job_id, priority, run_at, rate = connection.rows("last_in_turn", {"key": key})[0]
     if first.place >= (-priority, run_at, job_id):
+        return False
+    # One token passes from the one to the other; where none does, the newcomer wants its own.
+    if rate is None and first.rate is not None and not _has_token(connection, key, first.rate, turn.paced, now):
         return False
     connection.rows("block", {"job_id": job_id})
     connection.rows("take_turn", {"job_ids": id_list([first.job_id])})

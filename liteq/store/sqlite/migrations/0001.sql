@@ -49,7 +49,7 @@ CREATE TABLE liteq_job (
 CREATE INDEX liteq_job_ready ON liteq_job (queue, task, priority DESC, run_at, id) WHERE state = 4;
 CREATE INDEX liteq_job_scheduled ON liteq_job (run_at, queue, task, priority) WHERE state = 1;
 CREATE INDEX liteq_job_waiting ON liteq_job (queue, task, priority) WHERE state = 2;
-CREATE INDEX liteq_job_keyed ON liteq_job (concurrency_key, state, priority DESC, run_at, id, key_max_running)
+CREATE INDEX liteq_job_keyed ON liteq_job (concurrency_key, state, priority DESC, run_at, id, key_max_running, key_rate)
     WHERE concurrency_key IS NOT NULL AND state BETWEEN 3 AND 5;
 CREATE INDEX liteq_job_running ON liteq_job (owner) WHERE state = 5;
 CREATE INDEX liteq_job_dead ON liteq_job (queue, task, priority) WHERE state = 7;
@@ -78,16 +78,19 @@ CREATE TABLE liteq_dependency (
     child_id  INTEGER NOT NULL,
     policy    INTEGER NOT NULL CHECK (policy BETWEEN 1 AND 2),
     place     INTEGER NOT NULL,
+    told      INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (parent_id, child_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX liteq_dependency_child ON liteq_dependency (child_id, place);
 
 CREATE TABLE liteq_fanout (
-    parent_id   INTEGER PRIMARY KEY,
+    parent_id   INTEGER NOT NULL,
+    up_to_child INTEGER NOT NULL,
     failed      TEXT,
-    after_child INTEGER NOT NULL DEFAULT 0
-) STRICT;
+    after_child INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (parent_id, up_to_child)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE liteq_batch (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -33,16 +33,21 @@ SET unique_slot = NULL
 WHERE id = :job_id;
 
 -- name: replace
--- scheduled / blocked / ready -> scheduled / blocked / ready, with the newcomer's arguments, metadata and time.
+-- scheduled / blocked / ready -> scheduled / blocked / ready, with the newcomer's arguments, metadata and time, and with
+-- its key, for it is the arguments that a key belongs to.
 UPDATE liteq_job
-SET state    = CASE WHEN :run_at > :now THEN @scheduled
-                    WHEN concurrency_key IS NULL OR state = @ready THEN @ready
-                    ELSE @blocked END,
-    run_at   = :run_at,
-    priority = :priority,
-    metadata = :metadata,
-    args     = :args,
-    args_crc = :args_crc
+SET state           = CASE WHEN :run_at > :now THEN @scheduled
+                           WHEN :concurrency_key IS NULL THEN @ready
+                           ELSE @blocked END,
+    run_at          = :run_at,
+    priority        = :priority,
+    metadata        = :metadata,
+    args            = :args,
+    args_crc        = :args_crc,
+    aftermath       = (aftermath & ~8) | iif(:concurrency_key IS NULL, 0, 8),
+    concurrency_key = :concurrency_key,
+    key_max_running = :key_max_running,
+    key_rate        = :key_rate
 WHERE id = :job_id
   AND state IN (@scheduled, @blocked, @ready)
 RETURNING id, attempt, concurrency_key;
@@ -51,15 +56,19 @@ RETURNING id, attempt, concurrency_key;
 -- scheduled / waiting / blocked / ready -> the same or scheduled / ready: the newest arguments, and once more the wait,
 -- which ends at the latest so long after the first call.
 UPDATE liteq_job
-SET state    = CASE WHEN state = @waiting THEN state
-                    WHEN min(:run_at, enqueued_at + coalesce(:max_wait_ms, :run_at)) > :now THEN @scheduled
-                    WHEN concurrency_key IS NULL OR state = @ready THEN @ready
-                    ELSE @blocked END,
-    run_at   = min(:run_at, enqueued_at + coalesce(:max_wait_ms, :run_at)),
-    priority = :priority,
-    metadata = :metadata,
-    args     = :args,
-    args_crc = :args_crc
+SET state           = CASE WHEN state = @waiting THEN state
+                           WHEN min(:run_at, enqueued_at + coalesce(:max_wait_ms, :run_at)) > :now THEN @scheduled
+                           WHEN :concurrency_key IS NULL THEN @ready
+                           ELSE @blocked END,
+    run_at          = min(:run_at, enqueued_at + coalesce(:max_wait_ms, :run_at)),
+    priority        = :priority,
+    metadata        = :metadata,
+    args            = :args,
+    args_crc        = :args_crc,
+    aftermath       = (aftermath & ~8) | iif(:concurrency_key IS NULL, 0, 8),
+    concurrency_key = :concurrency_key,
+    key_max_running = :key_max_running,
+    key_rate        = :key_rate
 WHERE id = :job_id
   AND state IN (@scheduled, @waiting, @blocked, @ready)
 RETURNING id, attempt, concurrency_key;
@@ -74,6 +83,7 @@ RETURNING concurrency_key;
 
 -- name: next_due
 -- The earliest instant at which a scheduled job, a key that has spent its rate, a spent limit or a breaker comes free.
+-- While a fan-out goes on that is now.
 SELECT min(due_at)
 FROM (
     SELECT due_at FROM (SELECT run_at AS due_at FROM liteq_job WHERE state = @scheduled ORDER BY run_at LIMIT 1)
@@ -83,6 +93,8 @@ FROM (
     SELECT (next_us + 999) / 1000 FROM liteq_limit WHERE next_us > :now * 1000
     UNION ALL
     SELECT open_until FROM liteq_guard WHERE open_until > :now
+    UNION ALL
+    SELECT :now WHERE EXISTS (SELECT 1 FROM liteq_fanout)
 );
 
 -- name: begun_lanes
@@ -382,7 +394,7 @@ DELETE FROM liteq_job
 WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND state <> @running
 RETURNING id, aftermath, iif(state <= @running AND aftermath & 2, batch_id, NULL),
-          iif(state = @ready, concurrency_key, NULL), queue, state;
+          iif(state IN (@blocked, @ready), concurrency_key, NULL), queue, state;
 
 -- name: prunable
 -- Completed and cancelled jobs that finished early enough, sought from the oldest id on. Who has live children stays:

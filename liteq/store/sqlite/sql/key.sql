@@ -16,8 +16,10 @@ WHERE concurrency_key = :key
   AND state BETWEEN @blocked AND @running;
 
 -- name: in_turn
--- How many jobs of a key are in their turn, how many of these no worker has taken yet, and the smallest of their numbers.
-SELECT count(*), count(*) FILTER (WHERE state = @ready), min(key_max_running)
+-- How many jobs of a key are in their turn, how many of these no worker has taken yet, how many of those will take a
+-- token, and the smallest of their numbers.
+SELECT count(*), count(*) FILTER (WHERE state = @ready),
+       count(*) FILTER (WHERE state = @ready AND key_rate IS NOT NULL), min(key_max_running)
 FROM liteq_job
 WHERE concurrency_key = :key
   AND state IN (@ready, @running)
@@ -34,7 +36,7 @@ LIMIT :limit;
 
 -- name: last_in_turn
 -- Of those in their turn and not taken yet, the one that comes last.
-SELECT id, priority, run_at
+SELECT id, priority, run_at, key_rate
 FROM liteq_job
 WHERE concurrency_key = :key
   AND state = @ready
