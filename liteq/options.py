@@ -104,6 +104,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     def unique(self, now: int) -> Unique | None:
         """Give the unique key that a job enqueued now holds, None without one. Raises InvalidOption like ``due_at``."""
+        if self.unique_key is None and self.debounce_ms is None and self.max_wait_ms is None:
+            return None
         debounce = self._debounce()
         if self.unique_key is None:
             return None

@@ -25,7 +25,7 @@ from liteq.model.guard import Guard
 from liteq.model.job import NewJob
 from liteq.model.limits import NO_LIMIT, Limit
 from liteq.model.payload import crc
-from liteq.model.retry import Backoff, Retry
+from liteq.model.retry import Retry, stored_backoff
 from liteq.model.stored import StoredJobs
 from liteq.model.template import Template
 from liteq.options import Later, Options, Settings
@@ -64,7 +64,6 @@ class Call(msgspec.Struct, Generic[R], frozen=True):
         """Give the job to be stored, its delay counted from ``now``."""
         options = self.options
         retry = options.retry or default_retry
-        policy = retry.backoff_policy()
         return NewJob(
             task=self.definition.name,
             queue=options.queue,
@@ -74,7 +73,7 @@ class Call(msgspec.Struct, Generic[R], frozen=True):
             priority=options.priority,
             max_failures=retry.max_failures,
             max_crashes=options.max_crashes,
-            backoff=None if policy == Backoff() else policy.encode(),
+            backoff=stored_backoff(retry),
             timeout_ms=options.timeout_ms,
             unique=options.unique(now),
             tags=options.tags,
