@@ -1,6 +1,6 @@
 """Faults in limits, keys and rates."""
 
-from tests.mutate.fault import CLAIM, HANGS, LIMITS, MACHINE, RATE, SQL, STORE, TURNS, Fault
+from tests.mutate.fault import CLAIM, DEBOUNCE, HANGS, LIMITS, MACHINE, RATE, SQL, STORE, TURNS, Fault
 
 LIMITS_FAULTS = (
     Fault(
@@ -157,7 +157,7 @@ LIMITS_FAULTS = (
         name="the token of a key is not spent",
         path=f"{STORE}/turns.py",
         within="def _has_token(",
-        old="> ready:",
+        old="> paced:",
         new="> -1:",
         tests=(TURNS,),
     ),
@@ -165,7 +165,7 @@ LIMITS_FAULTS = (
         name="ready jobs of a key share a token",
         path=f"{STORE}/turns.py",
         within="def _has_token(",
-        old="> ready:",
+        old="> paced:",
         new="> 0:",
         tests=(TURNS,),
     ),
@@ -173,7 +173,7 @@ LIMITS_FAULTS = (
         name="nobody looks at a key again when it has a token",
         path=f"{STORE}/turns.py",
         within="def _has_token(",
-        old="    if ready == 0:\n",
+        old="    if paced == 0:\n",
         new="    if ready < 0:\n",
         tests=(TURNS,),
     ),
@@ -312,5 +312,45 @@ LIMITS_FAULTS = (
         old="<= until for",
         new="> 0 for",
         tests=(LIMITS,),
+    ),
+    Fault(
+        name="who stands behind a blocked job that is deleted stays there",
+        path=SQL,
+        within="-- name: delete\n",
+        old="state IN (@blocked, @ready)",
+        new="state = @ready",
+        tests=(TURNS,),
+    ),
+    Fault(
+        name="a ready job without a rate keeps a token",
+        path=f"{STORE}/sql/key.sql",
+        within="-- name: in_turn\n",
+        old=" AND key_rate IS NOT NULL",
+        new="",
+        tests=(TURNS,),
+    ),
+    Fault(
+        name="one that comes first takes the turn of one without a rate, without a token",
+        path=f"{STORE}/turns.py",
+        within="def _swap(",
+        old="rate is None and",
+        new="rate is not None and",
+        tests=(TURNS,),
+    ),
+    Fault(
+        name="the key that a replaced job had is not looked at",
+        path=f"{STORE}/enqueueing.py",
+        within="def _renew(",
+        old="[key, *(row[0] for row in left)]",
+        new="[key]",
+        tests=(DEBOUNCE,),
+    ),
+    Fault(
+        name="a job that is debounced keeps the turn that its new key has not given it",
+        path=SQL,
+        within="-- name: debounce\n",
+        old="WHEN :concurrency_key IS NULL THEN",
+        new="WHEN :concurrency_key IS NULL OR state = @ready THEN",
+        tests=(DEBOUNCE,),
     ),
 )

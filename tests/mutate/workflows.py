@@ -1,6 +1,6 @@
 """Faults in dependencies and batches."""
 
-from tests.mutate.fault import BATCH_SQL, BATCHES, DEPENDENCIES, DEPENDENCY_SQL, MACHINE, Fault
+from tests.mutate.fault import BATCH_SQL, BATCHES, DEPENDENCIES, DEPENDENCY_SQL, MACHINE, SQL, Fault
 
 WORKFLOWS_FAULTS = (
     Fault(
@@ -36,11 +36,43 @@ WORKFLOWS_FAULTS = (
         tests=(DEPENDENCIES,),
     ),
     Fault(
-        name="parents are told once more when they end again",
-        path="liteq/store/sqlite/aftermath.py",
-        within="def _begin",
-        old='    connection.rows("have_told", {"job_ids": id_list(parents)})\n',
+        name="a child is told by its parent once more when that ends again",
+        path=DEPENDENCY_SQL,
+        within="-- name: tell_children\n",
+        old="                     AND NOT told\n",
         new="",
+        tests=(DEPENDENCIES,),
+    ),
+    Fault(
+        name="a parent that had ended before its child came tells it when it ends again",
+        path="liteq/store/sqlite/enqueueing.py",
+        within="def _insert_child(",
+        old="int(parent not in left)",
+        new="0",
+        tests=(DEPENDENCIES,),
+    ),
+    Fault(
+        name="who comes while others are still told is told too soon",
+        path=DEPENDENCY_SQL,
+        within="-- name: tell_children\n",
+        old="                     AND child_id <= :up_to_child\n",
+        new="",
+        tests=(DEPENDENCIES,),
+    ),
+    Fault(
+        name="a parent that is deleted forgets those it has not told yet",
+        path=DEPENDENCY_SQL,
+        within="-- name: unlink_children\n",
+        old="\n  AND NOT EXISTS (SELECT 1 FROM liteq_fanout WHERE parent_id = :parent_id);",
+        new=";",
+        tests=(DEPENDENCIES,),
+    ),
+    Fault(
+        name="workers sleep while children are still to be told",
+        path=SQL,
+        within="-- name: next_due\n",
+        old="EXISTS (SELECT 1 FROM liteq_fanout)",
+        new="0",
         tests=(DEPENDENCIES,),
     ),
     Fault(
