@@ -349,7 +349,7 @@ JOBS_FAULTS = (
     ),
     Fault(
         name="a debounced job keeps its key while it runs",
-        path="liteq/task.py",
+        path="liteq/options.py",
         old='scope=self.unique_scope if debounce is None else "started"',
         new="scope=self.unique_scope",
         tests=(FLOW_CONTROL,),
