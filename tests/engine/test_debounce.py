@@ -174,3 +174,27 @@ def test_a_ready_job_goes_back_in_line_where_the_newcomer_allows_fewer_at_once(e
     enqueue_one(engine, new_job(key="k", key_max=1, unique=unique))
 
     assert state_of(engine, holder) is State.BLOCKED
+
+
+@pytest.mark.parametrize("how", [{"debounce": Debounce()}, {"on_conflict": "replace"}])
+def test_arguments_do_not_run_before_what_they_are_to_wait_for(engine: Engine, how: dict[str, Any]) -> None:
+    unique = Unique(key="report", **how)
+    holder = enqueue_one(engine, new_job(unique=unique))
+    parent = enqueue_one(engine, new_job(task="slow"))
+    follows = new_job(unique=unique, parents=(parent,), args=b"[1]")
+
+    with pytest.raises(UniqueKeyTaken, match=f"does not wait for job {parent}"):
+        enqueue_one(engine, follows)
+
+    assert record(engine, holder).args == b"[]"
+    engine.cancel([parent], reason="not needed", now=NOW)
+    assert enqueue_one(engine, follows) == holder
+
+
+def test_a_call_that_waits_for_the_same_as_the_job_it_puts_off_is_taken_in(engine: Engine) -> None:
+    parent = enqueue_one(engine)
+    follows = new_job(unique=Unique(key="report", debounce=Debounce()), parents=(parent,))
+    holder = enqueue_one(engine, follows)
+
+    assert enqueue_one(engine, msgspec.structs.replace(follows, args=b"[1]")) == holder
+    assert record(engine, holder).args == b"[1]"

@@ -266,4 +266,12 @@ FLOW_FAULTS = (
         new="        pass\n",
         tests=(GUARDS,),
     ),
+    Fault(
+        name="a job that is put off runs with arguments that are to wait",
+        path=f"{STORE}/enqueueing.py",
+        within="def _refuse_too_soon(",
+        old="        if live:\n",
+        new="        if live and not known:\n            return\n        if live:\n",
+        tests=(DEBOUNCE,),
+    ),
 )

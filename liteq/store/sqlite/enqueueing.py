@@ -9,7 +9,7 @@ import msgspec
 from liteq.errors import BatchNotFound, DependencyError, LiteqError, QueueFull, UniqueKeyTaken, WrongState
 from liteq.model.batch import NewBatch
 from liteq.model.job import POLICY_CODES, Debounce, Enqueued, NewJob, Unique
-from liteq.model.transitions import FINISHED, State
+from liteq.model.transitions import AT_REST, FINISHED, State
 from liteq.store.sqlite.aftermath import count_ends, finish_if_empty
 from liteq.store.sqlite.binding import id_list, job_bindings
 from liteq.store.sqlite.file import JobFile
@@ -79,7 +79,7 @@ class Enqueueing:
 
     def _enqueue_one(self, job: NewJob, earlier: Sequence[Enqueued], stopped: list[NewJob], now: int) -> Enqueued:
         if job.unique is not None:
-            held = self._held(job, job.unique, now)
+            held = self._held(job, job.unique, earlier, now)
             if held is not None:
                 return held
         return self._insert_or_skip(job, earlier, stopped, now)
@@ -119,7 +119,7 @@ class Enqueueing:
 
     def _insert_child(self, job: NewJob, earlier: Sequence[Enqueued], stopped: list[NewJob], now: int) -> Enqueued:
         """Store a job that waits for others. Their states are read under the lock: none can end unnoticed."""
-        parents = list(dict.fromkeys((*job.parents, *(_sibling(place, earlier) for place in job.siblings))))
+        parents = _parents_of(job, earlier)
         connection = self.file.writer.connection
         states: dict[int, int] = dict(connection.rows("states_of", {"job_ids": id_list(parents)}))
         missing = [parent for parent in parents if parent not in states]
@@ -160,16 +160,32 @@ class Enqueueing:
         if tags:
             self.file.writer.connection.many("tag", tags)
 
-    def _held(self, job: NewJob, unique: Unique, now: int) -> Enqueued | None:
+    def _held(self, job: NewJob, unique: Unique, earlier: Sequence[Enqueued], now: int) -> Enqueued | None:
         """Give the answer where the key is held; None when the job may have it, which is free from here on."""
         connection = self.file.writer.connection
         held = connection.rows("holder", {"unique_key": unique.key, "now": now})
         if held:
             job_id, state, lapsed = held[0]
             if not lapsed:
+                if unique.debounce or unique.on_conflict == "replace":
+                    self._refuse_too_soon(job_id, State(state), _parents_of(job, earlier))
                 return self._answer_conflict(job, unique, job_id, State(state), now)
             connection.rows("free_key", {"job_id": job_id})
         return None
+
+    def _refuse_too_soon(self, holder: int, state: State, wanted: Sequence[int]) -> None:
+        """Refuse a newcomer whose arguments the holder would run with before those have ended that it waits for."""
+        if not wanted or state not in AT_REST:
+            return
+        connection = self.file.writer.connection
+        known = {row[0] for row in connection.rows("parents", {"job_id": holder})}
+        states = connection.rows("states_of", {"job_ids": id_list(one for one in wanted if one not in known)})
+        live = [parent for parent, parents_state in states if State(parents_state) not in FINISHED]
+        if live:
+            raise UniqueKeyTaken(
+                f"the unique key is held by job {holder}, which does not wait for job {live[0]} as this one is to",
+                job_id=holder,
+            )
 
     def _answer_conflict(self, job: NewJob, unique: Unique, job_id: int, state: State, now: int) -> Enqueued:
         if unique.debounce and self._debounce(job, unique.debounce, job_id, now):
@@ -233,6 +249,10 @@ def _batches(jobs: Iterable[NewJob]) -> list[int]:
 
 def _has_parents(job: NewJob) -> bool:
     return bool(job.parents or job.siblings)
+
+
+def _parents_of(job: NewJob, earlier: Sequence[Enqueued]) -> list[int]:
+    return list(dict.fromkeys((*job.parents, *(_sibling(place, earlier) for place in job.siblings))))
 
 
 def _sibling(place: int, earlier: Sequence[Enqueued]) -> int:
