@@ -220,6 +220,9 @@ class LifeOfJobs(RuleBasedStateMachine):
         except (WrongState, BatchNotFound):
             # It has finished, and may have been pruned since.
             return
+        except QueueFull:
+            assert self._waiting() >= MAX_PENDING
+            return
         raise AssertionError("a job joined a batch that had finished")
 
     def _enqueue(
