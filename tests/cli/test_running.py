@@ -238,3 +238,13 @@ def test_every_bulk_verb_filters_by_tag(folder: Path) -> None:
         assert app.requeue(tag="t") == [tagged.id]
         assert app.delete_jobs(tag="t") == [tagged.id]
         assert app.count_jobs() == 1
+
+
+def test_a_running_job_says_where_it_runs(liteq: Liteq) -> None:
+    liteq("exec", "--", *COMMAND, "-f", "jobs.db", "job", "show", "1")
+    assert "in worker" not in liteq("job", "show", "1").stdout
+
+    assert liteq("work", "--burst").returncode == 0
+
+    assert "attempt 1, in worker 1 (" in liteq("job", "logs", "1").stdout
+    assert "in worker" not in liteq("job", "show", "1").stdout
