@@ -2,22 +2,21 @@
 
 import os
 import threading
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
-from zoneinfo import ZoneInfo
+from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
 from liteq.batching import Batching
 from liteq.clock import Clock, SystemClock
 from liteq.command import COMMAND, command_call
-from liteq.declared import TaskSettings, declared
+from liteq.declaring import Declaring
 from liteq.enqueueing import Enqueueing
 from liteq.errors import InvalidOption, StorageError
 from liteq.flow import Chain, Group
 from liteq.handling import Handling
-from liteq.importing import importing, refuse_while_importing
-from liteq.job import Job, JobContext, running
+from liteq.importing import refuse_while_importing
+from liteq.job import Job, running
 from liteq.lock import Locks
 from liteq.locking import Locking
 from liteq.model.instants import to_ms
@@ -25,20 +24,19 @@ from liteq.model.job import Enqueued
 from liteq.model.names import check_names
 from liteq.model.payload import MAX_PAYLOAD
 from liteq.model.retry import DEFAULT_RETRY, Retry
-from liteq.model.schedule import AnySchedule
-from liteq.model.schedule_options import ScheduleOptions
-from liteq.model.schedules import cron_later, every
 from liteq.ops.stats import Stats, collect_stats
+from liteq.options import Settings
 from liteq.registry import Registry
 from liteq.scheduler import FireResult, Scheduler
-from liteq.schedules import Schedules, StoredSchedule
+from liteq.schedules import Schedules
 from liteq.signature import PayloadSignature
 from liteq.store.engine import Engine
 from liteq.store.sqlite.engine import SqliteEngine
-from liteq.task import Call, Payload, Settings, Task, TaskDecorator
+from liteq.task import Call, Payload
 from liteq.worker.claims import Claims
 from liteq.worker.leash import Leash
-from liteq.worker.worker import Worker, WorkResult, WorkSettings, check_lease
+from liteq.worker.settings import WorkResult, WorkSettings, check_lease
+from liteq.worker.worker import Worker
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,12 +44,10 @@ C = TypeVar("C", bound=type[Payload])
 D = TypeVar("D")
 
 MAX_PAYLOAD_LIMIT = 64 * 1024 * 1024
-Schedulable = Call[Any] | Payload | Task[..., Any] | Callable[..., Any] | str
-
 Durability = Literal["full", "normal"]
 
 
-class Liteq(Enqueueing, Handling, Batching, Locking):
+class Liteq(Enqueueing, Declaring, Handling, Batching, Locking):
     """A queue in the file at ``path``, opened at the first use and created if ``create`` allows it.
 
     ``durability``: with "full", what ``enqueue`` returned and every outcome is on the disk; with "normal" the last
@@ -138,119 +134,7 @@ class Liteq(Enqueueing, Handling, Batching, Locking):
         if engine is not None:
             engine.close()
 
-    # Declaring
-
-    @overload
-    def task(self, function: Callable[Concatenate[JobContext, P], Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
-    @overload
-    def task(self, function: Callable[Concatenate[JobContext, P], R], /) -> Task[P, R]: ...
-    @overload
-    def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
-    @overload
-    def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
-    @overload
-    def task(self, /, *, name: str | None = None, **settings: Unpack[TaskSettings]) -> TaskDecorator: ...
-    def task(self, function: Any = None, /, *, name: str | None = None, **settings: Unpack[TaskSettings]) -> Any:
-        """Declare a function or coroutine function as a task; the options are the defaults of its jobs.
-
-        ``max_running``, ``rate``, ``breaker`` and ``retry_budget`` hold for all of its jobs together, over all workers.
-        """
-        rules = declared(settings)
-
-        def declare(wanted: Callable[..., Any]) -> Task[..., Any]:
-            definition = self.tasks.add_function(wanted, name, rules)
-            options = rules.options
-            return Task(wanted, definition, self._send, self._send_many, self.max_payload, options)
-
-        return declare if function is None else declare(function)
-
-    @overload
-    def job(self, payload: C, /) -> C: ...
-    @overload
-    def job(self, /, *, name: str | None = None, **settings: Unpack[TaskSettings]) -> Callable[[C], C]: ...
-    def job(self, payload: Any = None, /, *, name: str | None = None, **settings: Unpack[TaskSettings]) -> Any:
-        """Declare a job class: a ``Payload`` whose fields are the arguments and whose ``handle`` does the work."""
-        rules = declared(settings)
-
-        def declare(wanted: C) -> C:
-            self.tasks.add_class(wanted, name, rules)
-            return wanted
-
-        return declare if payload is None else declare(payload)
-
     # Schedules
-
-    def schedule(self, name: str, schedule: AnySchedule, call: Schedulable, /) -> StoredSchedule | None:
-        """Store a schedule that makes the job at each tick; the same declaration again changes nothing.
-
-        A function that is no task becomes one: a dispatcher, which enqueues what it likes. While a command only
-        imports the application nothing is stored; then None comes back.
-        """
-        ready = self._schedulable(call, name)
-        if importing.get() is not None:
-            self.schedules.note(name, schedule, lambda: ready, replace=True)
-            return None
-        return self.schedules.declare(name, schedule, ready)
-
-    def cron(
-        self,
-        expr: str,
-        /,
-        *,
-        timezone: str | ZoneInfo = "UTC",
-        name: str | None = None,
-        **options: Unpack[ScheduleOptions],
-    ) -> Callable[[D], D]:
-        """Declare beside a task, a function or a job class that it runs by a cron expression, which is read later.
-
-        The schedule has the task's name unless it is given one. A worker stores it when it starts.
-        """
-        return self._beside(cron_later(expr, timezone=timezone, **options), name)
-
-    def every(
-        self,
-        period: timedelta | float | None = None,
-        /,
-        *,
-        name: str | None = None,
-        weeks: float = 0,
-        days: float = 0,
-        hours: float = 0,
-        minutes: float = 0,
-        seconds: float = 0,
-        **options: Unpack[ScheduleOptions],
-    ) -> Callable[[D], D]:
-        """Declare beside a task, a function or a job class that it runs each time the period has passed."""
-        units = {"weeks": weeks, "days": days, "hours": hours, "minutes": minutes, "seconds": seconds}
-        return self._beside(every(period, **units, **options), name)
-
-    def _beside(self, schedule: AnySchedule, name: str | None) -> Callable[[D], D]:
-        def declare(wanted: D) -> D:
-            given: Any = wanted
-            # Read later, like the expression: what its annotations name may not be defined yet.
-            if isinstance(given, type):
-                task, make = self.tasks.of_class(given).name, lambda: self.call(given())
-            else:
-                task = self._task_of(given, name).name
-                # By its name, where @app.task stands above and says more than is known yet.
-                make = given.call if isinstance(given, Task) else lambda: self.call(task)
-            self.schedules.note(name or task, schedule, make)
-            return wanted
-
-        return declare
-
-    def _schedulable(self, wanted: Any, name: str) -> Call[Any]:
-        if isinstance(wanted, (Call, Payload, str)):
-            return self.call(wanted)  # pyright: ignore[reportUnknownArgumentType]  any call will do
-        return self._task_of(wanted, name).call()
-
-    def _task_of(self, wanted: Any, name: str | None) -> Task[..., Any]:
-        """Give the task that the function is, or becomes here."""
-        if isinstance(wanted, Task):
-            return cast("Task[..., Any]", wanted)
-        # A function made inside another has no name of its own that would stay the same.
-        is_local = "<" in getattr(wanted, "__qualname__", "")
-        return self.task(name=name if is_local else None)(wanted)
 
     def trigger(self, name: str) -> Job[Any]:
         """Make a job of a schedule now; its next tick stays where it is. Raises ScheduleNotFound."""

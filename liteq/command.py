@@ -10,7 +10,8 @@ from liteq.errors import InvalidOption
 from liteq.job import Run
 from liteq.model.payload import decode, decoder, encode
 from liteq.model.retry import Retry
-from liteq.task import Call, Definition, Options, Payload
+from liteq.options import Options
+from liteq.task import Call, Definition, Payload
 
 COMMAND_TASK = "liteq.command"
 

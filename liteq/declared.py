@@ -9,7 +9,7 @@ from liteq.errors import InvalidOption
 from liteq.model.guard import Breaker, Guard
 from liteq.model.limits import Limit, limit_of
 from liteq.model.rate import Rate, check_rate
-from liteq.task import OF_TASKS, Options, Settings
+from liteq.options import OF_TASKS, Options, Settings
 
 
 class TaskSettings(Settings, total=False):

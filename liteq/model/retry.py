@@ -112,6 +112,21 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
         return Backoff(base_ms=base_ms, growth=self.growth, cap_ms=cap_ms, jitter=self.jitter)
 
 
+def stored_backoff(retry: Retry) -> bytes | None:
+    """Give the waits as they are stored beside a job, None for the usual ones."""
+    try:
+        return _encoded_backoff(retry)
+    except TypeError:
+        # Waits that were given as a list have no hash to remember them by.
+        return _encoded_backoff.__wrapped__(retry)
+
+
+@lru_cache(maxsize=256)
+def _encoded_backoff(retry: Retry) -> bytes | None:
+    policy = retry.backoff_policy()
+    return None if policy == Backoff() else policy.encode()
+
+
 @lru_cache(maxsize=1024)
 def decode_backoff(data: bytes | None) -> Backoff:
     """Give the stored policy back; None is the default one.

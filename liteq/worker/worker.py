@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-import msgspec
-
 from liteq.clock import Clock
 from liteq.errors import InvalidOption, LiteqError
 from liteq.job import running
@@ -35,6 +33,7 @@ from liteq.worker.limits import Limits
 from liteq.worker.records import keep_records, leave_records
 from liteq.worker.runner import Runner
 from liteq.worker.scheduling import SchedulerLoop
+from liteq.worker.settings import WorkResult, WorkSettings, result_of
 from liteq.worker.tender import Tender
 from liteq.worker.verdict import Judge
 
@@ -43,47 +42,8 @@ LOOK_EVERY_S = 0.1
 COROUTINES_LEAVE_S = 2.0
 COMMANDS_LEAVE_MS = 2_500
 COMMANDS_LOOK_S = 0.02
-SHORTEST_LEASE_MS = 1_000
 
 log = logging.getLogger("liteq.worker")
-
-
-class WorkSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a worker works. None for ``queues`` means all; ``grace_ms`` is what running jobs get when it has to stop;
-    ``scheduler``: it fires schedules too. ``lease_ms``: without a beat for so long it counts as hung. ``kill_after_ms``
-    is what a task gets to stop after its time limit; then, if the process is ``owned``, it ends for it.
-    """
-
-    queues: tuple[str, ...] | None = None
-    threads: int = 1
-    coroutines: int = 100
-    burst: bool = False
-    max_jobs: int | None = None
-    retention_ms: int | None = None
-    grace_ms: int = 30_000
-    scheduler: bool = True
-    lease_ms: int | None = None
-    kill_after_ms: int = 5_000
-    owned: bool = False
-
-
-def check_lease(lease_ms: int) -> int:
-    """Give the lease back. Raises InvalidOption for one too short to beat within."""
-    if lease_ms < SHORTEST_LEASE_MS:
-        raise InvalidOption(f"a lease must last at least {SHORTEST_LEASE_MS / 1000:g} s, not {lease_ms / 1000:g} s")
-    return lease_ms
-
-
-class WorkResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker did: how many jobs ended in each way, and how many reports came too late."""
-
-    completed: int
-    retried: int
-    dead: int
-    snoozed: int
-    released: int
-    aborted: int
-    late: int
 
 
 class Worker:
@@ -212,7 +172,7 @@ class Worker:
         error = bench.error or (coroutines.error if coroutines else None)
         if error is not None:
             raise error
-        return _result(desk)
+        return result_of(desk.counts)
 
     def _new_desk(self, slate: Slate) -> Desk:
         settings = self._settings
@@ -403,16 +363,3 @@ class Worker:
         if self._watch is not None:
             self._watch.wake()
         self._alarm.leave_after(grace_ms)
-
-
-def _result(desk: Desk) -> WorkResult:
-    counts = desk.counts
-    return WorkResult(
-        completed=counts["complete"],
-        retried=counts["retry"],
-        dead=counts["dead_letter"] + counts["poison"],
-        snoozed=counts["snooze"],
-        released=counts["release"],
-        aborted=counts["abort"],
-        late=counts["late"],
-    )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from liteq import Liteq, State
-from liteq.worker.worker import WorkSettings
+from liteq.worker.settings import WorkSettings
 from tests.crash.conftest import Fleet, enqueue, gone, lines, lone_worker, outcomes, state, until, workers
 
 

@@ -14,8 +14,8 @@ from liteq.app import Liteq
 from liteq.errors import InvalidOption
 from liteq.model.names import check_name, shown
 from liteq.worker.leash import Leash
+from liteq.worker.settings import WorkResult, WorkSettings, check_lease
 from liteq.worker.supervisor import SupervisorSettings
-from liteq.worker.worker import WorkResult, WorkSettings, check_lease
 from liteq_cli import output
 from liteq_cli.exits import Code
 from liteq_cli.fleet import supervise, unit_of

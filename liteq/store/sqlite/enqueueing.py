@@ -53,7 +53,8 @@ class Enqueueing:
             plain = []
             answers.append(self._enqueue_one(job, answers, stopped, now))
         answers += self._enqueue_plain(plain, now)
-        settle_keys(self.file.writer.connection, (job.concurrency_key for job in jobs), now=now)
+        if len(plain) < len(jobs):
+            settle_keys(self.file.writer.connection, (job.concurrency_key for job in jobs), now=now)
         if any(job.batch_id is not None for job in jobs):
             self._join(jobs, answers, stopped, now)
         return answers
