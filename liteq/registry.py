@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from typing import Any, cast
 
 from liteq.declared import Declared
@@ -33,8 +34,9 @@ class Registry:
         """Give the task of that name. Raises UnknownTask, with the names that come near."""
         found = self.get(name)
         if found is None:
-            near = [known for known in self._by_name if name and name in known]
-            hint = f"; did you mean {', '.join(sorted(near)[:3])}?" if near else ""
+            near = sorted(known for known in self._by_name if name and name in known)[:3]
+            near = near or get_close_matches(name[:80], self._by_name, n=1)
+            hint = f"; did you mean {', '.join(near)}?" if near else ""
             raise UnknownTask(f"no task is called {name[:80]!r} here{hint}")
         return found
 

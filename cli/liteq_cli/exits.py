@@ -69,7 +69,7 @@ CODES: tuple[tuple[type[Exception], Code], ...] = (
 )
 
 HINTS: tuple[tuple[type[Exception], str], ...] = (
-    (FileMissing, "liteq init makes one; --file PATH names another"),
+    (FileMissing, "liteq init makes one; --file PATH or --app module:attribute names another"),
     (UnknownTask, "liteq config shows which app is in force; --app module:attribute names another"),
     (BadArguments, "key=value passes text, key:=5 passes JSON"),
     (Busy, "try again; another process is in a long write"),

@@ -11,6 +11,7 @@ from liteq.app import Liteq
 from liteq.errors import InvalidOption, LiteqError
 from liteq.model.names import shown
 from liteq.model.priority import Priority
+from liteq.model.transitions import State
 from liteq_cli import output
 from liteq_cli.exits import Code, Refused, code_of, hint_of
 from liteq_cli.times import has_offset, parse_duration, parse_instant, parse_past
@@ -21,18 +22,25 @@ JobId = Annotated[int, typer.Argument(help="The job.", min=1, max=_LAST_ID, meta
 JobIds = Annotated[
     list[int] | None, typer.Argument(help="The jobs.", min=1, max=_LAST_ID, metavar="[ID]...", show_default=False)
 ]
-States = Annotated[list[str] | None, typer.Option("--state", help="Only jobs in this state; may be repeated.")]
-OneQueue = Annotated[str | None, typer.Option("--queue", "-q", help="Only jobs of this queue.")]
-OneTask = Annotated[str | None, typer.Option("--task", help="Only jobs of this task.")]
-OneTag = Annotated[str | None, typer.Option("--tag", help="Only jobs with this tag.")]
+_STATES = ", ".join(state.word for state in State)
+States = Annotated[
+    list[str] | None,
+    typer.Option("--state", help=f"Only jobs in this state ({_STATES}); may be repeated.", metavar="STATE"),
+]
+OneQueue = Annotated[str | None, typer.Option("--queue", "-q", help="Only jobs of this queue.", metavar="QUEUE")]
+OneTask = Annotated[str | None, typer.Option("--task", help="Only jobs of this task.", metavar="TASK")]
+OneTag = Annotated[str | None, typer.Option("--tag", help="Only jobs with this tag.", metavar="TAG")]
 OneBatch = Annotated[int | None, typer.Option("--batch", help="Only jobs of this batch.", min=1, metavar="ID")]
 Since = Annotated[str | None, typer.Option(help="Only jobs enqueued since: 1h, or an ISO instant.", metavar="WHEN")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Limit = Annotated[int, typer.Option(help="At most so many.", min=1, max=100_000)]
 
-ToQueue = Annotated[str | None, typer.Option("--queue", "-q", help="The queue to put it in.")]
+ToQueue = Annotated[str | None, typer.Option("--queue", "-q", help="The queue to put it in.", metavar="QUEUE")]
 PriorityWord = Annotated[
-    str | None, typer.Option("--priority", help="An integer, or low, normal, high, critical. Higher runs first.")
+    str | None,
+    typer.Option(
+        "--priority", help="An integer, or low, normal, high, critical. Higher runs first.", metavar="PRIORITY"
+    ),
 ]
 In = Annotated[str | None, typer.Option("--in", help="Not before so long from now: 30s, 5m, 1h30m.", metavar="TIME")]
 At = Annotated[str | None, typer.Option("--at", help="Not before this ISO instant.", metavar="ISO")]
@@ -49,7 +57,9 @@ WaitForRoom = Annotated[
 After = Annotated[
     list[int] | None, typer.Option(help="Not before this job has completed; may be repeated.", min=1, metavar="ID")
 ]
-UniqueKey = Annotated[str | None, typer.Option(help="If a live job holds this key, give its id instead.")]
+UniqueKey = Annotated[
+    str | None, typer.Option(help="If a live job holds this key, give its id instead.", metavar="KEY")
+]
 ConcurrencyKey = Annotated[
     str | None, typer.Option("--key", help="Jobs with the same key take turns.", metavar="KEY", show_default=False)
 ]
@@ -59,7 +69,7 @@ MaxRunningPerKey = Annotated[
 RatePerKey = Annotated[
     str | None, typer.Option(help="So many jobs of the key may start in a time: 10/minute, 5/s.", metavar="RATE")
 ]
-Tags = Annotated[list[str] | None, typer.Option("--tag", help="May be repeated.")]
+Tags = Annotated[list[str] | None, typer.Option("--tag", help="May be repeated.", metavar="TAG")]
 Meta = Annotated[
     list[str] | None,
     typer.Option(help="Stored with the job: key=text or key:=JSON; may be repeated.", metavar="KEY=VALUE"),

@@ -13,6 +13,7 @@ import msgspec
 
 NARROWEST = 8
 GAP = 2
+_EMPTY = frozenset({"", "0", "-", "·"})
 _STYLES = {
     "completed": "green",
     "running": "cyan",
@@ -135,7 +136,7 @@ def rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, titl
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    shown = [at for at, column in enumerate(columns) if not column.spare or {row[at] for row in rows} - {"", "0"}]
+    shown = [at for at, column in enumerate(columns) if not column.spare or {row[at] for row in rows} - _EMPTY]
     drawn = Table(
         box=box.SIMPLE_HEAD,
         show_edge=False,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 _FLAGS = frozenset({"--json", "--debug"})
 _VALUED = frozenset({"--file", "-f", "--app"})
-_GROUPS = frozenset({"job", "dead", "queue", "schedule", "task", "worker"})
+_GROUPS = frozenset({"batch", "breaker", "dead", "job", "lock", "queue", "schedule", "task", "worker"})
 _ALIASES = {"scheduler": "schedule"}
 EXEC_FLAGS = frozenset({"--wait", "--help"})
 """Options of ``exec`` without a value: they are needed to see where its command begins."""

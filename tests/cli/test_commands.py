@@ -89,6 +89,28 @@ def test_a_rich_table_is_drawn_when_colour_is_forced(cli: Cli, worked: Liteq, mo
     assert "\x1b[3" not in cli("job list")
 
 
+def test_a_column_without_a_value_is_left_out_on_a_terminal(
+    cli: Cli, app: Liteq, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.enqueue(app.command("true").using(queue="a", after=[1]))
+    assert "waiting" in cli("queue list").lower()
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+
+    heading = cli("status").splitlines()[0]
+
+    assert "waiting" in heading
+    assert "blocked" not in heading
+    assert "scheduled" not in heading
+
+
+def test_a_missing_file_names_the_ways_to_another(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer(["-f", "nowhere.db", "status"]) == 69
+
+    assert "--file PATH or --app module:attribute" in capsys.readouterr().err
+
+
 def test_jobs_are_cancelled_requeued_changed_and_deleted(cli: Cli, app: Liteq) -> None:
     assert cli("job cancel 1 --json") == {"done": [1]}
     assert cli("job cancel 1", code=1) == ""

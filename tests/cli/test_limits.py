@@ -35,6 +35,16 @@ def test_a_task_is_limited_beside_what_its_program_declares(liteq: Liteq) -> Non
     assert len(json.loads(liteq("task:list", "--json").stdout)["limits"]) == 1
 
 
+def test_a_limit_of_a_task_that_nobody_knows_is_set_and_noted(liteq: Liteq) -> None:
+    liteq("init", "--file", "jobs.db")
+
+    typo = liteq("task", "limit", "tasks.ad", "--max-running", "2")
+
+    assert typo.stdout == "task tasks.ad: at most 2 at once\n"
+    assert typo.stderr == "neither the app nor a worker knows a task called tasks.ad\n"
+    assert liteq("task", "limit", "tasks.add", "--max-running", "2").stderr == ""
+
+
 def test_a_bad_limit_is_refused_with_the_way_to_write_one(liteq: Liteq) -> None:
     liteq("init", "--file", "jobs.db")
     for words in (("--max-running", "0"), ("--rate", "often"), ("--rate", "0/s"), ("--clear", "--max-running", "1")):

@@ -226,6 +226,23 @@ def test_every_list_and_bulk_command_filters_by_tag() -> None:
     assert [name for name, options in filtering.items() if "--tag" not in options] == []
 
 
+def test_an_option_that_may_be_repeated_says_what_it_takes() -> None:
+    bare = [
+        f"{name} {option.opts[0]}"
+        for name, command in _leaves(typer.main.get_command(commands)).items()
+        for option in command.params
+        if option.param_type_name == "option" and option.multiple and option.metavar is None
+    ]
+
+    assert bare == []
+
+
+def test_the_help_of_a_filter_names_the_states(liteq: Liteq) -> None:
+    said = " ".join(liteq("job", "list", "--help").stdout.split())
+
+    assert "(scheduled, waiting, blocked, ready, running, completed, dead, cancelled)" in said
+
+
 def test_every_bulk_verb_filters_by_tag(folder: Path) -> None:
     with App(folder / "jobs.db") as app:
         tagged = app.enqueue(app.command("true").using(tags=["t"]))
@@ -238,3 +255,13 @@ def test_every_bulk_verb_filters_by_tag(folder: Path) -> None:
         assert app.requeue(tag="t") == [tagged.id]
         assert app.delete_jobs(tag="t") == [tagged.id]
         assert app.count_jobs() == 1
+
+
+def test_a_running_job_says_where_it_runs(liteq: Liteq) -> None:
+    liteq("exec", "--", *COMMAND, "-f", "jobs.db", "job", "show", "1")
+    assert "in worker" not in liteq("job", "show", "1").stdout
+
+    assert liteq("work", "--burst").returncode == 0
+
+    assert "attempt 1, in worker 1 (" in liteq("job", "logs", "1").stdout
+    assert "in worker" not in liteq("job", "show", "1").stdout

@@ -225,6 +225,8 @@ def test_enqueueing_by_name_wants_a_known_task(app: Liteq) -> None:
     assert app.enqueue(app.call("mail.send", 1, b=2)).created
     with pytest.raises(UnknownTask, match=r"did you mean mail\.send"):
         app.call("send", 1)
+    with pytest.raises(UnknownTask, match=r"did you mean mail\.send"):
+        app.call("mial.sned", 1)
 
 
 def test_enqueue_many_is_all_or_nothing_and_reads_the_iterable_first(app: Liteq) -> None:

@@ -17,11 +17,11 @@ COLUMNS = (
     Column("task", yields=True),
     Column("breaker"),
     Column("opens at", yields=True),
-    Column("trial", right=True),
-    Column("opened", right=True),
-    Column("retry budget", right=True),
-    Column("retries wait", right=True),
-    Column("postponed", right=True),
+    Column("trial", right=True, spare=True),
+    Column("opened", right=True, spare=True),
+    Column("retry budget", right=True, spare=True),
+    Column("retries wait", right=True, spare=True),
+    Column("postponed", right=True, spare=True),
 )
 
 app = typer.Typer(help="List breakers and retry budgets, and close a breaker.", no_args_is_help=True)

@@ -64,7 +64,14 @@ def change(context: typer.Context, of: Limited, name: str, given: Mapping[str, A
     elif wanted:
         limit = liteq.limit_queue if of == "queue" else liteq.limit_task
         limit(name, **wanted)
+        if of == "task" and name not in _known_tasks(liteq):
+            output.note(f"neither the app nor a worker knows a task called {clean(name)}")
     _show_one(liteq, of, check_name(name, what=of), as_json=session(context).as_json)
+
+
+def _known_tasks(liteq: Liteq) -> set[str]:
+    names = {definition.name for definition in liteq.tasks}
+    return names.union(*(worker.tasks for worker in liteq.engine.workers()))
 
 
 def _show_one(liteq: Liteq, of: Limited, name: str, *, as_json: bool) -> None:

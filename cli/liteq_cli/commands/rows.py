@@ -153,6 +153,7 @@ def show_job(job: Job[Any], *, app: Liteq) -> None:
         ("crashes", f"{record.crashes} of at most {record.max_crashes}" if record.crashes else ""),
         ("enqueued", local_time(record.enqueued_at)),
         ("run at", local_time(record.run_at) if record.run_at != record.enqueued_at else ""),
+        ("runs", _run_of(record, app)),
         ("started", "" if record.started_at is None else local_time(record.started_at)),
         ("finished", "" if record.finished_at is None else local_time(record.finished_at)),
         ("cancel asked", "" if record.cancel_asked_at is None else local_time(record.cancel_asked_at)),
@@ -174,6 +175,15 @@ def show_job(job: Job[Any], *, app: Liteq) -> None:
 def _why(record: JobRecord, app: Liteq) -> str:
     why = why_waiting(app.engine, record, now=app.clock.now_ms())
     return "" if why is None else f": {clean(why, limit=300)}"
+
+
+def _run_of(record: JobRecord, app: Liteq) -> str:
+    """Say where a running job runs, and since when: until it ends no attempt is written."""
+    if record.state is not State.RUNNING:
+        return ""
+    name = next((worker.name for worker in app.engine.workers() if worker.id == record.owner), "gone")
+    since = relative(record.claimed_at, now_ms=app.clock.now_ms())
+    return f"attempt {record.attempt}, in worker {record.owner} ({clean(name)}), taken {since}"
 
 
 def _key_of(record: JobRecord) -> str:

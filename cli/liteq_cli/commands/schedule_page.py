@@ -23,7 +23,7 @@ LIST_COLUMNS = (
     Column("state"),
     Column("next", right=True),
     Column("at", spare=True),
-    Column("fired", right=True),
+    Column("jobs", right=True),
     Column("skipped", right=True, spare=True),
     Column("late", right=True, spare=True),
 )

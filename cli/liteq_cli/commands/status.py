@@ -26,7 +26,8 @@ QUEUE_COLUMNS = (
     Column("ready", right=True),
     Column("running", right=True),
     Column("blocked", right=True, spare=True),
-    Column("scheduled", right=True),
+    Column("waiting", right=True, spare=True),
+    Column("scheduled", right=True, spare=True),
     Column("dead", right=True),
     Column("done 1h", right=True),
     Column("failed 1h", right=True),
@@ -52,7 +53,7 @@ def status(
         typer.Option(
             "--check",
             help="Exit code 4 if a queue is paused, a breaker open, a task without worker or a schedule late; "
-            "69 if no worker lives.",
+            "69 if jobs are ready and no worker lives.",
         ),
     ] = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Every second, until Ctrl-C.")] = False,
@@ -141,6 +142,7 @@ def show_queues(queues: list[QueueStats]) -> None:
 def _queue_row(queue: QueueStats) -> list[str]:
     numbers = (
         queue.blocked,
+        queue.waiting,
         queue.scheduled,
         queue.dead,
         queue.completed_last_hour,

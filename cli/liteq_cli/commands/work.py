@@ -32,7 +32,9 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 def work(
     context: typer.Context,
     *,
-    queue: Annotated[list[str] | None, typer.Option("--queue", "-q", help="Only this queue; may be repeated.")] = None,
+    queue: Annotated[
+        list[str] | None, typer.Option("--queue", "-q", help="Only this queue; may be repeated.", metavar="QUEUE")
+    ] = None,
     threads: Annotated[int, typer.Option("--threads", "-t", help="Jobs at once in a process.", min=1, max=1000)] = 1,
     coroutines: Annotated[int, typer.Option(help="Coroutine jobs at once in a process.", min=1, max=1000)] = 100,
     processes: Annotated[
