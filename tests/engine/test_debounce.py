@@ -198,3 +198,15 @@ def test_a_call_that_waits_for_the_same_as_the_job_it_puts_off_is_taken_in(engin
 
     assert enqueue_one(engine, msgspec.structs.replace(follows, args=b"[1]")) == holder
     assert record(engine, holder).args == b"[1]"
+
+
+def test_a_job_of_another_task_never_takes_the_newcomers_arguments(engine: Engine) -> None:
+    job_id = call(engine, b"[0]", now=NOW).job_id
+    stranger = msgspec.structs.replace(debounced(b"[1]", now=NOW), task="another")
+    replacing = msgspec.structs.replace(stranger, unique=Unique(key="k", on_conflict="replace"))
+
+    assert engine.enqueue([stranger], now=NOW) == [Enqueued(job_id, "returned")]
+    with pytest.raises(UniqueKeyTaken):
+        engine.enqueue([replacing], now=NOW)
+
+    assert record(engine, job_id).args == b"[0]"

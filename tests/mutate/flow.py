@@ -274,4 +274,12 @@ FLOW_FAULTS = (
         new="        if live and not known:\n            return\n        if live:\n",
         tests=(DEBOUNCE,),
     ),
+    Fault(
+        name="a job takes the arguments of another task",
+        path=SQL,
+        within="-- name: debounce\n",
+        old="  AND task = :task\n",
+        new="",
+        tests=(DEBOUNCE,),
+    ),
 )

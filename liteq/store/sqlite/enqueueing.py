@@ -222,6 +222,8 @@ class Enqueueing:
 def _newest(job: NewJob, job_id: int, now: int) -> dict[str, Any]:
     return {
         "job_id": job_id,
+        # Another task could not read them.
+        "task": job.task,
         "run_at": job.run_at,
         "priority": job.priority,
         "metadata": job.metadata,

@@ -49,6 +49,7 @@ SET state           = CASE WHEN :run_at > :now THEN @scheduled
     key_max_running = :key_max_running,
     key_rate        = :key_rate
 WHERE id = :job_id
+  AND task = :task
   AND state IN (@scheduled, @blocked, @ready)
 RETURNING id, attempt, concurrency_key;
 
@@ -70,6 +71,7 @@ SET state           = CASE WHEN state = @waiting THEN state
     key_max_running = :key_max_running,
     key_rate        = :key_rate
 WHERE id = :job_id
+  AND task = :task
   AND state IN (@scheduled, @waiting, @blocked, @ready)
 RETURNING id, attempt, concurrency_key;
 
