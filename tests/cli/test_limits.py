@@ -64,6 +64,9 @@ def test_a_blocked_job_says_what_it_is_behind(liteq: Liteq) -> None:
     assert "blocked: key 'customer:7' has 1 of 1 (job 1), 1 of them not started yet" in shown.stdout
     assert "customer:7, 1 at once" in shown.stdout
     document = json.loads(liteq("job", "show", "2", "--json").stdout)
+    explained = json.loads(liteq("job", "explain", "2", "--json").stdout)
+    assert explained == {"id": 2, "state": "blocked", "why": document["held_up_by"]}
+    assert liteq("job", "explain", "2").stdout == f"job 2 is blocked: {document['held_up_by']}\n"
     assert document["held_up_by"].startswith("key 'customer:7' has 1 of 1")
     assert liteq("work", "--burst").returncode == 0
     assert json.loads(liteq("job", "show", "2", "--json").stdout)["state"] == "completed"

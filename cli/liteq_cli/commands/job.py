@@ -7,6 +7,7 @@ import typer
 from liteq.app import Liteq
 from liteq.model.job import Attempt
 from liteq.model.transitions import LIVE, State
+from liteq.ops.reasons import explain_job
 from liteq_cli import options, output
 from liteq_cli.commands.rows import attempt_document, job_document, show_ids, show_job, show_jobs
 from liteq_cli.commands.waiting import wait_for
@@ -49,6 +50,18 @@ def show(context: typer.Context, *, job_id: options.JobId) -> None:
         output.document(job_document(job, app=liteq))
     else:
         show_job(job, app=liteq)
+
+
+@app.command()
+def explain(context: typer.Context, *, job_id: options.JobId) -> None:
+    """Say why a job does not start, where it runs, or how it ended."""
+    liteq = opened(context)
+    record = liteq.get_job(job_id).record
+    why = explain_job(liteq.engine, record, now=liteq.clock.now_ms())
+    if session(context).as_json:
+        output.document({"id": record.id, "state": record.state.word, "why": why})
+    else:
+        output.say(f"job {record.id} is {record.state.word}: {output.clean(why, limit=300)}")
 
 
 @app.command()
