@@ -1,7 +1,7 @@
 """The part of an app that makes batches and flows, and finds batches again."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -13,7 +13,7 @@ from liteq.flow import Chain, Group, unfold
 from liteq.importing import refuse_while_importing
 from liteq.job import Job
 from liteq.model.batch import BatchRecord, NewBatch
-from liteq.model.job import Enqueued
+from liteq.model.job import Enqueued, NewJob
 from liteq.model.names import check_name
 from liteq.model.retry import Retry
 from liteq.room import into_room
@@ -99,6 +99,30 @@ class Batching(ABC):
         return self.call(wanted).template(default_retry=self.default_retry, once=True).encode()
 
     def _store_batch(self, batch: NewBatch | int, planned: Sequence[Planned]) -> tuple[int, list[Job[Any]]]:
+        engine = self.engine
+
+        def store(jobs: list[NewJob], now: int) -> tuple[int, list[Enqueued]]:
+            if isinstance(batch, NewBatch):
+                return engine.enqueue_batch(batch, jobs, now=now)
+            return batch, engine.enqueue([replace(job, batch_id=batch) for job in jobs], now=now)
+
+        return self._store_planned(planned, store)
+
+    def _enqueue_flow(self, flow: Chain | Group) -> list[Job[Any]]:
+        planned: list[Planned] = []
+
+        def add(wanted: Call[Any] | Payload, after: list[int]) -> int:
+            planned.append(Planned(wanted, tuple(after)))
+            return len(planned) - 1
+
+        unfold(flow, add, [])
+        engine = self.engine
+        return self._store_planned(planned, lambda jobs, now: (0, engine.enqueue(jobs, now=now)))[1]
+
+    def _store_planned(
+        self, planned: Sequence[Planned], store: Callable[[list[NewJob], int], tuple[int, list[Enqueued]]]
+    ) -> tuple[int, list[Job[Any]]]:
+        """Have the planned jobs stored in one commit; give what ``store`` gives, with handles for answers."""
         refuse_while_importing()
         now = self.clock.now_ms()
         calls = [self.call(one.wanted) for one in planned]
@@ -106,35 +130,8 @@ class Batching(ABC):
             replace(call.new_job(now=now, default_retry=self.default_retry), siblings=one.siblings)
             for call, one in zip(calls, planned, strict=True)
         ]
-        engine = self.engine
-
-        def store() -> tuple[int, list[Enqueued]]:
-            if isinstance(batch, NewBatch):
-                return engine.enqueue_batch(batch, jobs, now=now)
-            return batch, engine.enqueue([replace(job, batch_id=batch) for job in jobs], now=now)
-
-        batch_id, answers = into_room(store, engine=engine, clock=self.clock, calls=calls)
+        batch_id, answers = into_room(lambda: store(jobs, now), engine=self.engine, clock=self.clock, calls=calls)
         return batch_id, [self._handle(call, answer) for call, answer in zip(calls, answers, strict=True)]
-
-    def _enqueue_flow(self, flow: Chain | Group) -> list[Job[Any]]:
-        refuse_while_importing()
-        now = self.clock.now_ms()
-        calls: list[Call[Any]] = []
-        siblings: list[tuple[int, ...]] = []
-
-        def add(wanted: Call[Any] | Payload, after: list[int]) -> int:
-            calls.append(self.call(wanted))
-            siblings.append(tuple(after))
-            return len(calls) - 1
-
-        unfold(flow, add, [])
-        jobs = [
-            replace(call.new_job(now=now, default_retry=self.default_retry), siblings=after)
-            for call, after in zip(calls, siblings, strict=True)
-        ]
-        engine = self.engine
-        answers = into_room(lambda: engine.enqueue(jobs, now=now), engine=engine, clock=self.clock, calls=calls)
-        return [self._handle(call, answer) for call, answer in zip(calls, answers, strict=True)]
 
 
 def _check_max_failed(value: Any) -> int:

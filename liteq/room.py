@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from liteq.clock import Clock
-from liteq.errors import QueueFull
+from liteq.errors import QueueFull, WaitTimeout
 from liteq.store.engine import Engine
 from liteq.task import Call
+from liteq.waiting import wait_until
 
 T = TypeVar("T")
-
-LONGEST_LOOK_AWAY_MS = 1_000
 
 
 def into_room(store: Callable[[], T], *, engine: Engine, clock: Clock, calls: Iterable[Call[Any]]) -> T:
@@ -29,22 +28,25 @@ def into_room(store: Callable[[], T], *, engine: Engine, clock: Clock, calls: It
 
 
 def _wait(store: Callable[[], T], engine: Engine, clock: Clock, full: QueueFull, wait_ms: int) -> T:
-    begun = clock.monotonic_ms()
-    watch = engine.watch()
+    made: list[T] = []
+    last = full
+
+    def stored() -> bool:
+        nonlocal last
+        # Asked without a lock first: many who wait would else queue at the lock for nothing.
+        if not _has_room(engine, last):
+            return False
+        try:
+            made.append(store())
+        except QueueFull as again:
+            last = again
+        return bool(made)
+
     try:
-        while True:
-            waited = clock.monotonic_ms() - begun
-            if waited >= wait_ms:
-                raise full
-            # Asked without a lock first: many who wait would else queue at the lock for nothing.
-            if _has_room(engine, full):
-                try:
-                    return store()
-                except QueueFull as again:
-                    full = again
-            watch.wait(min(LONGEST_LOOK_AWAY_MS, wait_ms - waited))
-    finally:
-        watch.close()
+        wait_until(stored, engine=engine, clock=clock, timeout=wait_ms / 1000, what=lambda: str(last))
+    except WaitTimeout:
+        raise last from None
+    return made[0]
 
 
 def _has_room(engine: Engine, full: QueueFull) -> bool:
