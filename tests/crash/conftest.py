@@ -223,7 +223,9 @@ def gone(pid: int) -> bool:
         return True
 
 
-def enqueue(app: Liteq, name: str, *, timeout: float | None = None, max_failures: int = 1, **args: object) -> int:
+def enqueue(
+    app: Liteq, name: str, *, timeout: float | None = None, max_failures: int = 1, max_crashes: int = 2, **args: object
+) -> int:
     """Enqueue a task of the crew by an app that knows only its name."""
     data = encode(args, what="args", max_bytes=1000)
     new = NewJob(
@@ -234,7 +236,7 @@ def enqueue(app: Liteq, name: str, *, timeout: float | None = None, max_failures
         run_at=0,
         priority=0,
         max_failures=max_failures,
-        max_crashes=2,
+        max_crashes=max_crashes,
         timeout_ms=None if timeout is None else round(timeout * 1000),
     )
     return app.engine.enqueue([new], now=app.clock.now_ms())[0].job_id

@@ -95,3 +95,5 @@ def test_a_chatty_process_that_a_command_left_behind_holds_no_slot(app: Liteq, f
     with fleet():
         until(lambda: state(app, job.id) is State.COMPLETED)
         until(lambda: lines(folder / "shells"))
+        (chatty,) = pids(folder / "shells")
+        assert not gone(chatty)

@@ -56,10 +56,12 @@ def test_a_job_that_ends_its_process_as_an_overdue_one_would_is_charged(app: Lit
 
 
 def test_jobs_that_end_their_processes_in_a_row_are_followed_by_waits(app: Liteq, fleet: Fleet, folder: Path) -> None:
-    for _ in range(3):
-        enqueue(app, "exit_with", code=0)
+    jobs = [enqueue(app, "exit_with", code=0) for _ in range(3)]
     with fleet("--json"):
         until(lambda: count(folder, "waiting") >= 2)
+
+    assert {outcome for job in jobs for outcome in outcomes(app, job)} <= {"crashed", "released"}
+    assert sum(app.get_job(job).record.crashes for job in jobs) >= 2
 
 
 def test_a_thread_that_a_task_left_behind_does_not_keep_its_worker(app: Liteq, fleet: Fleet, folder: Path) -> None:
@@ -67,6 +69,8 @@ def test_a_thread_that_a_task_left_behind_does_not_keep_its_worker(app: Liteq, f
     with fleet("--json", "--max-jobs", "1"):
         until(lambda: all(state(app, job) is State.COMPLETED for job in jobs))
         until(lambda: count(folder, "ready") == 3)
+
+    assert [app.get_job(job).attempt for job in jobs] == [1, 1]
 
 
 def test_a_burst_with_a_thread_left_behind_comes_to_its_end(app: Liteq, folder: Path) -> None:
@@ -79,10 +83,11 @@ def test_a_burst_with_a_thread_left_behind_comes_to_its_end(app: Liteq, folder: 
 
 
 def test_a_burst_says_by_its_exit_code_that_a_job_was_poison(app: Liteq, folder: Path) -> None:
-    poison = enqueue(app, "segfault")
+    poison = enqueue(app, "segfault", max_crashes=1)
     ended = liteq("--app", "crew:app", "work", "--burst", "--processes", "1")
 
-    assert state(app, poison) is State.SCHEDULED or ended.returncode == 1
+    assert state(app, poison) is State.DEAD
+    assert ended.returncode == 1
     assert "1 dead" in ended.stderr or state(app, poison) is not State.DEAD
 
 
@@ -235,6 +240,8 @@ def test_a_wrong_line_in_the_app_leaves_the_other_workers_as_they_are_until_it_i
         (folder / "crew.py").write_text(right + "\n@app.task\ndef newest() -> None: ...\n")
         newest = enqueue(app, "newest")
         until(lambda: state(app, newest) is State.COMPLETED)
+
+    assert [app.get_job(one).attempt for one in (job, newest)] == [1, 1]
 
 
 def test_a_reader_of_the_events_that_goes_away_stops_the_fleet_in_order(app: Liteq, folder: Path) -> None:
