@@ -18,6 +18,8 @@ _LONGEST_POLL_MS = 2**31 - 1
 _LONGEST_DYING_MS = 500
 """How long what was killed is waited for: a dying process may still have a disk to wait for."""
 
+_TRIES = 20
+
 _PRINT_WRITER = """
 import fcntl, os, struct, sys
 fd = os.open(sys.argv[1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -78,14 +80,29 @@ def end_group(leader: int, start: int) -> None:
 def end_marked(mark: str) -> None:
     """Kill the processes that have LITEQ_RUN=``mark`` in their environment. Only where /proc shows it."""
     wanted = b"LITEQ_RUN=" + mark.encode()
-    for entry in Path("/proc").glob("[0-9]*/environ"):
+    for process in Path("/proc").glob("[0-9]*"):
         # Another user's cannot be read, and one may end at any moment.
         with suppress(OSError):
-            if wanted in entry.read_bytes().split(b"\0"):
-                pid = int(entry.parent.name)
+            if wanted in _environment(process):
+                pid = int(process.name)
                 with _end_of(pid) as ended:
                     os.kill(pid, signal.SIGKILL)
                     ended.poll(_LONGEST_DYING_MS)
+
+
+def _environment(process: Path) -> list[bytes]:
+    """Give the environment of a process by its folder. A program that begins has none for a moment: that is waited for.
+
+    Raises OSError for what has ended, is another user's, or is the kernel's own.
+    """
+    for _ in range(_TRIES):
+        content = (process / "environ").read_bytes()
+        if content:
+            return content.split(b"\0")
+        # Only a program has a file that it runs.
+        (process / "exe").readlink()
+        time.sleep(0.001)
+    return []
 
 
 @contextmanager
