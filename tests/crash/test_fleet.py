@@ -137,8 +137,8 @@ def test_a_task_that_becomes_another_program_is_ended_and_its_place_filled(
 ) -> None:
     lost = enqueue(app, "become_sleep")
     with fleet():
-        until((folder / "become").exists)
-        asleep = int((folder / "become").read_text())
+        until(lambda: lines(folder / "become"))
+        asleep = int(lines(folder / "become")[0])
         after = enqueue(app, "quick", n=1)
         until(lambda: state(app, after) is State.COMPLETED)
         until(lambda: state(app, lost) is State.DEAD)

@@ -20,8 +20,8 @@ def test_a_stopped_worker_with_a_lease_is_taken_from_and_its_late_report_dropped
         with lone_worker(folder, LEASE="1"):
             until(lambda: len(lines(folder / "held")) == 2)
             os.kill(slow.pid, signal.SIGCONT)
-            until((folder / "held.lost").exists)
-            assert int((folder / "held.lost").read_text()) == slow.pid
+            until(lambda: lines(folder / "held.lost"))
+            assert int(lines(folder / "held.lost")[0]) == slow.pid
             until(lambda: state(app, held) is State.COMPLETED)
             after = enqueue(app, "quick", n=1)
             until(lambda: state(app, after) is State.COMPLETED)
@@ -108,12 +108,12 @@ def test_a_task_that_never_ends_is_timed_out_and_its_neighbours_go_unharmed(
         beside = enqueue(app, "hold", mark="beside", seconds=1.5)
         until(lambda: lines(folder / "beside"))
         late = enqueue(app, task, timeout=0.3, max_failures=2)
-        until((folder / f"{task}1").exists)
-        first = int((folder / f"{task}1").read_text())
+        until(lambda: lines(folder / f"{task}1"))
+        first = int(lines(folder / f"{task}1")[0])
         assert first == int(lines(folder / "beside")[0])
-        until((folder / f"{task}2").exists)
+        until(lambda: lines(folder / f"{task}2"))
         # No job has two attempts at once: the second begins when the process of the first is gone, if it had to go.
-        assert gone(first) or first == int((folder / f"{task}2").read_text())
+        assert gone(first) or first == int(lines(folder / f"{task}2")[0])
         until(lambda: state(app, late) is State.DEAD)
         until(lambda: state(app, beside) is State.COMPLETED)
 
