@@ -127,6 +127,15 @@ def test_a_clock_that_was_set_back_keeps_nobody_from_a_free_lock(engine: Engine)
     assert take(engine, now=NOW - 3_600_000) == 2
 
 
+def test_a_look_that_read_the_clock_before_the_release_overtakes_nobody(engine: Engine) -> None:
+    held = take(engine)
+    first = engine.join_line(wish(), now=NOW)
+    free(engine, held)
+
+    assert take(engine, now=NOW - 1) is None
+    assert take(engine, place=first, now=NOW - 1) == 2
+
+
 def test_who_leaves_the_line_is_waited_for_no_more(engine: Engine) -> None:
     held = take(engine)
     place = engine.join_line(wish(), now=NOW)

@@ -100,7 +100,8 @@ def test_a_name_that_cannot_be_one_is_refused_before_anything_is_written(app: Li
         app.lock("a", timeout=-1)
 
 
-def test_threads_take_their_turns_and_nobody_is_overtaken(app: Liteq) -> None:
+def test_threads_take_their_turns_and_nobody_is_overtaken(app: Liteq, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("liteq.store.sqlite.locking.TURN_MS", 60_000)  # however slow this machine is
     order: list[int] = []
 
     def one(number: int) -> None:

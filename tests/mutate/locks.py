@@ -44,6 +44,14 @@ LOCKS_FAULTS = (
         tests=(LOCKS,),
     ),
     Fault(
+        name="a look a moment older than the release overtakes the line",
+        path=f"{STORE}/locking.py",
+        within="def _look",
+        old="not freed_at - TURN_MS < now",
+        new="not freed_at <= now",
+        tests=(LOCKS,),
+    ),
+    Fault(
         name="the locks of the dead stay theirs",
         path=f"{STORE}/locking.py",
         within="def _if_dead",

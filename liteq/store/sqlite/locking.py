@@ -111,8 +111,8 @@ class Locking:
         freed_at, *holder = state[0] if state else (None, None)
         if holder[0] is not None:
             return _Look(free=False, ahead=ahead, dead=self._if_dead(holder))
-        # A clock that was set back makes a turn pass early, and nobody wait for it to come true.
-        if ahead == 0 or freed_at is None or not freed_at <= now < freed_at + ahead * TURN_MS:
+        # ``now`` may be a moment older than the release. A clock that was set back further makes nobody wait for it.
+        if ahead == 0 or freed_at is None or not freed_at - TURN_MS < now < freed_at + ahead * TURN_MS:
             return _Look(free=True, ahead=ahead)
         first = self.file.read("first_in_line", {"name": name})
         return _Look(free=False, ahead=ahead, dead=self._if_dead(first[0]) if first else None)
