@@ -8,11 +8,11 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from benchmarks import drain, enqueue, fairness, flat, latency, limits, raw, recovery, schedules
+from benchmarks import drain, enqueue, fairness, flat, latency, limit, limits, recovery, schedules
 from benchmarks.harness import Plan, Table
 
 QUESTIONS = {
-    "raw": raw.measure,
+    "limit": limit.measure,
     "enqueue": enqueue.measure,
     "drain": drain.measure,
     "fairness": fairness.measure,

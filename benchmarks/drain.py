@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from benchmarks import raw
+from benchmarks import limit, raw
 from benchmarks.harness import Case, Plan, Sample, Table, compare, timed
 from benchmarks.jobs import BOTH, Durability, declare, declare_coroutine
 
@@ -32,14 +32,14 @@ def by_coroutines(path: Path, durability: Durability, jobs: int) -> Sample:
 
 
 def measure(plan: Plan) -> list[Table]:
-    """Give the rates of a worker, its start and its last checkpoint included, beside a bare loop of claims."""
-    bare = "raw claim + outcome by 100"
-    found = raw.cases(bare, raw.drain, plan, slow=False)
+    """Give the rates of a worker, its start and its last checkpoint included, beside both yardsticks."""
+    yardsticks = (raw.DRAIN, limit.DRAIN)
+    found = raw.cases(raw.DRAIN, raw.drain, plan) + raw.cases(limit.DRAIN, limit.drain, plan, bare=raw.DRAIN)
     for kind in BOTH:
         jobs = plan.size(20_000, 3_000)
         found += [
-            Case("worker, 1 slot", kind, jobs, partial(by_threads, threads=1), bare),
-            Case("worker, 4 threads", kind, jobs, partial(by_threads, threads=4), bare),
-            Case("worker, 100 coroutines", kind, jobs, by_coroutines, bare),
+            Case("worker, 1 slot", kind, jobs, partial(by_threads, threads=1), *yardsticks),
+            Case("worker, 4 threads", kind, jobs, partial(by_threads, threads=4), *yardsticks),
+            Case("worker, 100 coroutines", kind, jobs, by_coroutines, *yardsticks),
         ]
     return [compare("drain, jobs that do nothing, one worker", plan, found)]

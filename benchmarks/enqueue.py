@@ -3,9 +3,9 @@
 from pathlib import Path
 from threading import Thread
 
-from benchmarks import raw
+from benchmarks import limit, raw
 from benchmarks.harness import Case, Plan, Sample, Table, compare, each, timed
-from benchmarks.jobs import Durability, Jobs, declare
+from benchmarks.jobs import BOTH, Durability, Jobs, declare
 
 THREADS = 4
 BATCH = 1_000
@@ -47,18 +47,20 @@ def by_threads(path: Path, durability: Durability, jobs: int) -> Sample:
 
 
 def measure(plan: Plan) -> list[Table]:
-    """Give the rates of enqueueing beside raw inserts."""
-    one, thousand = "raw insert, one a commit", "raw insert, 1,000 a commit"
+    """Give the rates of enqueueing beside both yardsticks."""
     few, some, many = plan.size(1_000, 100), plan.size(5_000, 1_000), plan.size(20_000, 3_000)
-    found = raw.cases(one, raw.insert_singly, plan, slow=True)
-    found += raw.cases(thousand, raw.insert_together, plan, slow=False)
+    one, thousand = (raw.SINGLY, limit.SINGLY), (raw.TOGETHER, limit.TOGETHER)
+    found = raw.cases(raw.SINGLY, raw.insert_singly, plan, slow=True)
+    found += raw.cases(limit.SINGLY, limit.insert_singly, plan, slow=True, bare=raw.SINGLY)
     found += [
-        Case("enqueue, one a call", "full", few, singly, one),
-        Case("enqueue, one a call", "normal", some, singly, one),
-        Case("enqueue, 4 threads", "full", 4 * few, by_threads, one),
-        Case("enqueue_many, 1,000 a call", "full", many, together, thousand),
-        Case("enqueue_many, 1,000 a call", "normal", many, together, thousand),
+        Case("enqueue, one a call", "full", few, singly, *one),
+        Case("enqueue, one a call", "normal", some, singly, *one),
+        Case("enqueue, 4 threads", "full", 4 * few, by_threads, *one),
     ]
+    found += raw.cases(raw.TOGETHER, raw.insert_together, plan)
+    found += raw.cases(limit.TOGETHER, limit.insert_together, plan, bare=raw.TOGETHER)
+    for durability in BOTH:
+        found.append(Case("enqueue_many, 1,000 a call", durability, many, together, *thousand))
     return [compare("enqueue", plan, found)]
 
 

@@ -44,13 +44,18 @@ class Sample(msgspec.Struct, kw_only=True):
 
 
 class Case(msgspec.Struct, frozen=True):
-    """Something to run in each round; ``beside`` is the label of the case of the same durability to compare with."""
+    """Something to run in each round.
+
+    ``bare`` and ``own`` are the labels of the cases of the same durability that are its yardsticks: bare apsw on a bare
+    table, and on liteq's own.
+    """
 
     label: str
     durability: Durability
     jobs: int
     run: Callable[[Path, Durability, int], Sample]
-    beside: str | None = None
+    bare: str | None = None
+    own: str | None = None
 
 
 class Table(msgspec.Struct, kw_only=True):
@@ -107,11 +112,11 @@ def compare(title: str, plan: Plan, cases: Sequence[Case]) -> Table:
             with plan.room() as room:
                 samples[case].append(case.run(room / "jobs.db", case.durability, case.jobs))
     by_name = {f"{case.label} {case.durability}": found for case, found in samples.items()}
-    rows = [_row(case, found, by_name.get(f"{case.beside} {case.durability}")) for case, found in samples.items()]
+    rows = [_row(case, found, by_name) for case, found in samples.items()]
     return Table(title=title, rounds=plan.rounds, load=(before, load()), rows=rows)
 
 
-def _row(case: Case, samples: list[Sample], beside: list[Sample] | None) -> Row:
+def _row(case: Case, samples: list[Sample], by_name: dict[str, list[Sample]]) -> Row:
     rates = [sample.jobs / sample.wall_s for sample in samples]
     row: Row = {
         "what": case.label,
@@ -121,8 +126,10 @@ def _row(case: Case, samples: list[Sample], beside: list[Sample] | None) -> Row:
         "min": round(min(rates)),
         "max": round(max(rates)),
         "CPU us/job": median(sample.cpu_s / sample.jobs * 1e6 for sample in samples),
-        "of raw": None if beside is None else median(_ratios(samples, beside)),
     }
+    for yardstick, label in (("of bare", case.bare), ("of own", case.own)):
+        beside = by_name.get(f"{label} {case.durability}")
+        row[yardstick] = None if beside is None else median(_ratios(samples, beside))
     if samples[0].each_ns:
         for percent in (50, 99):
             row[f"p{percent} ms"] = median(percentile(sample.each_ns, percent) / 1e6 for sample in samples)
