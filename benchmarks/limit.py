@@ -63,12 +63,12 @@ def drain(path: Path, durability: Durability, jobs: int) -> Sample:
         done: list[dict[str, Any]] = []
         claims = True
         while claims or done:
-            heads = connection.execute(sql["lane_heads"], _LANE | {"limit": BATCH}).fetchall()
+            heads: list[Any] = connection.execute(sql["lane_heads"], _LANE | {"limit": BATCH}).fetchall()
             with connection:  # a savepoint, and outside of a transaction that is a transaction
                 if done:
                     connection.executemany(sql["complete"], done).fetchall()
                     connection.execute(sql["count_outcomes"], _counts(len(done))).fetchall()
-                rows = connection.execute(sql["claim"], _claim([int(head[2]) for head in heads])).fetchall()
+                rows = connection.execute(sql["claim"], _claim([head[2] for head in heads])).fetchall()
             done = [_outcome(row) for row in rows]
             claims = bool(rows)
     assert connection.execute("SELECT count(*) FROM liteq_job WHERE state = 6").fetchall() == [(jobs,)]

@@ -38,7 +38,7 @@ class Unique(msgspec.Struct, frozen=True, kw_only=True):
     debounce: Debounce | None = None
 
 
-class NewJob(msgspec.Struct, frozen=True, kw_only=True):
+class NewJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A job that is wanted and not yet stored. Instants and durations are in milliseconds.
 
     It waits for ``parents``, which are ids, and for ``siblings``, which are places of earlier jobs in the same call. It
@@ -74,14 +74,14 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     when_full: WhenFull = "raise"
 
 
-class Enqueued(msgspec.Struct, frozen=True):
+class Enqueued(msgspec.Struct, frozen=True, gc=False):
     """What became of a wanted job: the id that stands for it, and whether that is a new row. Left out: ``full``, 0."""
 
     job_id: int
     answer: Answer = "new"
 
 
-class Claim(msgspec.Struct, frozen=True):
+class Claim(msgspec.Struct, frozen=True, gc=False):
     """A job taken for one worker. ``(job_id, attempt)`` is the fence that every report about it carries."""
 
     job_id: int
@@ -105,6 +105,8 @@ class Claim(msgspec.Struct, frozen=True):
     batch_id: int | None
     concurrency_key: str | None
     key_rate: str | None
+    aftermath: int = 0
+    """What follows from the job's end, as far as the engine knew when it was claimed: a note of its own."""
 
     @property
     def last_chance(self) -> bool:
@@ -112,7 +114,7 @@ class Claim(msgspec.Struct, frozen=True):
         return self.failures + 1 >= self.max_failures
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one attempt leaves behind. ``output`` is a command's, ``log`` the logging records of the run."""
 
     outcome: Outcome
@@ -125,7 +127,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
 
 
-class Completion(msgspec.Struct, frozen=True, kw_only=True):
+class Completion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A claim that was carried out, with its result as JSON or the reason why that could not be stored."""
 
     claim: Claim

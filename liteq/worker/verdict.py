@@ -39,7 +39,7 @@ class CommandFailed(Exception):  # noqa: N818  named like the verdict it leads t
         self.exit_code = exit_code
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How an attempt is to be reported: the verb, and what it needs."""
 
     verb: str

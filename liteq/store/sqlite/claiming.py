@@ -11,7 +11,7 @@ from itertools import islice
 from liteq.model.job import Claim
 from liteq.store.sqlite import pending
 from liteq.store.sqlite.aftermath import work_off
-from liteq.store.sqlite.binding import id_list, name_list
+from liteq.store.sqlite.binding import UNIQUE, id_list, name_list
 from liteq.store.sqlite.file import JobFile
 from liteq.store.sqlite.guarding import begin_trials
 from liteq.store.sqlite.lanes import Gates, look
@@ -125,6 +125,9 @@ class Claiming:
         }
         connection = self.file.writer.connection
         claims = [Claim(*row) for row in connection.rows("claim", values)]
+        unique = [claim.job_id for claim in claims if claim.aftermath & UNIQUE]
+        if unique:
+            connection.rows("free_started_keys", {"job_ids": id_list(unique)})
         if gates.counted:
             pending.left(connection, [claim.queue for claim in claims])
         if gates.on_trial:

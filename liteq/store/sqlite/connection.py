@@ -36,8 +36,11 @@ class Connection:
         except RAW_ERRORS as error:
             raise translated(error) from error
 
-    def many(self, name: str, bindings: Iterable[Bindings]) -> list[Row]:
-        """Run a named statement once for each set of bindings and give all rows in order."""
+    def many(self, name: str, bindings: Iterable[Bindings | Row]) -> list[Row]:
+        """Run a named statement once for each set of bindings and give all rows in order.
+
+        A tuple of bindings is in the order in which the statement names them first.
+        """
         try:
             return self.raw.executemany(self._sql[name], bindings).fetchall()
         except RAW_ERRORS as error:
@@ -49,6 +52,10 @@ class Connection:
             return self.raw.execute(sql).fetchall()
         except RAW_ERRORS as error:
             raise translated(error, committing=committing) from error
+
+    def changed(self) -> int:
+        """Give how many rows were inserted, updated or deleted since the connection was opened."""
+        return self.raw.total_changes()
 
     def file_moved(self) -> bool:
         """Tell whether the path no longer names the open file: then commits succeed into nothing."""

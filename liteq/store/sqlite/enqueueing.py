@@ -11,7 +11,7 @@ from liteq.model.batch import NewBatch
 from liteq.model.job import POLICY_CODES, Debounce, Enqueued, NewJob, Unique
 from liteq.model.transitions import AT_REST, FINISHED, State
 from liteq.store.sqlite.aftermath import count_ends, finish_if_empty
-from liteq.store.sqlite.binding import id_list, job_bindings
+from liteq.store.sqlite.binding import enqueue_row, id_list
 from liteq.store.sqlite.file import JobFile
 from liteq.store.sqlite.inserting import insert_bound, state_at_rest
 from liteq.store.sqlite.keeping import forget_kept
@@ -105,7 +105,7 @@ class Enqueueing:
             return []
         connection = self.file.writer.connection
         admit(connection, jobs)
-        connection.many("enqueue", [job_bindings(job, now) for job in jobs])
+        connection.many("enqueue", [enqueue_row(job, now) for job in jobs])
         # AUTOINCREMENT under the write lock numbers one statement's rows without a gap.
         first = connection.raw.last_insert_rowid() - len(jobs) + 1
         answers = [Enqueued(first + n) for n in range(len(jobs))]

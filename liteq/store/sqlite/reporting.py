@@ -10,7 +10,7 @@ from liteq.model.job import Claim, Completion, Report
 from liteq.model.transitions import Outcome
 from liteq.store.sqlite import lanes, pending
 from liteq.store.sqlite.aftermath import after_end, after_leaving
-from liteq.store.sqlite.binding import id_list
+from liteq.store.sqlite.binding import complete_plain_row, id_list
 from liteq.store.sqlite.connection import Connection
 from liteq.store.sqlite.file import JobFile
 from liteq.store.sqlite.guarding import note_failure, note_success, spend_retry
@@ -20,6 +20,8 @@ from liteq.store.sqlite.turns import return_tokens
 _ENDS = {"dead_letter": "dead", "abort": "cancelled"}
 """The verbs but ``complete`` after which a job is finished, and as what its children are told."""
 _FAILURES = {"retry", "dead_letter"}
+FEW = 4
+"""Fewer reports than this are not worth a savepoint."""
 
 
 class Reporting:
@@ -35,20 +37,42 @@ class Reporting:
     def complete_many(self, completions: Sequence[Completion], *, now: int) -> list[Claim]:
         with self.file.writer.transaction():
             connection = self.file.writer.connection
-            done = connection.many("complete", [_completion(one) for one in completions])
-            kept = list(completions)
-            lost: list[Claim] = []
-            if len(done) < len(completions):
-                kept, lost = _split(completions, {row[:2] for row in done})
+            if self._all_plain(completions):
+                kept, lost, marked = completions, [], []
+            else:
+                kept, lost, marked = self._complete_each(completions)
             told = [attempt_row(one.claim, one.report) for one in kept if _worth_telling(one)]
             if told:
                 connection.many("remember", told)
             count_outcomes(connection, kept, now=now)
             if self.guarded:
                 self._note_successes([one.claim for one in kept], now)
-            marked = [(job_id, aftermath) for job_id, _, aftermath in done if aftermath]
             after_end(connection, marked, failed=None, now=now)
         return lost
+
+    def _all_plain(self, completions: Sequence[Completion]) -> bool:
+        """Complete them, if none is late and nothing follows from the end of any; else leave them all as they were."""
+        if len(completions) < FEW or any(one.claim.aftermath or one.result_error for one in completions):
+            return False
+        connection = self.file.writer.connection
+        before = connection.changed()
+        connection.plain("SAVEPOINT plain")
+        connection.many("complete_plain", [complete_plain_row(one) for one in completions])
+        done = connection.changed() - before == len(completions)
+        if not done:
+            connection.plain("ROLLBACK TO plain")
+        connection.plain("RELEASE plain")
+        return done
+
+    def _complete_each(
+        self, completions: Sequence[Completion]
+    ) -> tuple[Sequence[Completion], list[Claim], list[tuple[int, int]]]:
+        """Complete them; give those that were, the claims that came too late, and the (id, aftermath) that follow."""
+        done = self.file.writer.connection.many("complete", [_completion(one) for one in completions])
+        kept, lost = completions, list[Claim]()
+        if len(done) < len(completions):
+            kept, lost = _split(completions, {row[:2] for row in done})
+        return kept, lost, [(job_id, aftermath) for job_id, _, aftermath in done if aftermath]
 
     def _note_successes(self, claims: Sequence[Claim], now: int) -> None:
         for task in {claim.task for claim in claims} & self.guarded:

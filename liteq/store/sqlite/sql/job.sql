@@ -142,18 +142,40 @@ LIMIT :limit;
 -- ready -> running. What rivals took meanwhile is not ready any more and stays theirs; what was paused meanwhile, or
 -- moved to a queue that is not wanted here, stays ready.
 UPDATE liteq_job
-SET state       = @running,
-    attempt     = attempt + 1,
-    owner       = :worker_id,
-    claimed_at  = :now,
-    unique_slot = iif(unique_scope = 1, NULL, unique_slot)
+SET state      = @running,
+    attempt    = attempt + 1,
+    owner      = :worker_id,
+    claimed_at = :now
 WHERE id IN (SELECT value FROM json_each(:job_ids))
   AND state = @ready
   AND (:paused IS NULL OR queue NOT IN (SELECT value FROM json_each(:paused)))
   AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
 RETURNING id, attempt, owner, queue, task, args, args_crc, priority, run_at, enqueued_at, claimed_at,
           failures, max_failures, crashes, max_crashes, backoff, timeout_ms, fire_at, batch_id, concurrency_key,
-          key_rate;
+          key_rate, aftermath;
+
+-- name: free_started_keys
+-- The unique keys of jobs that have just been claimed, where they were held no longer than that.
+UPDATE liteq_job
+SET unique_slot = NULL
+WHERE id IN (SELECT value FROM json_each(:job_ids))
+  AND unique_scope = 1;
+
+-- name: complete_plain
+-- running -> completed, for jobs from whose end nothing follows. It says nothing of each one, for that costs as much as
+-- the write: the rows that changed are counted.
+UPDATE liteq_job
+SET state       = @completed,
+    result      = :result,
+    started_at  = :started_at,
+    finished_at = :finished_at,
+    owner       = NULL
+WHERE id = :job_id
+  AND attempt = :attempt
+  AND owner = :worker_id
+  AND state = @running
+  AND aftermath = 0
+  AND cancel_asked_at IS NULL;
 
 -- name: complete
 -- running -> completed. No row comes back when the claim is no longer the job's.
