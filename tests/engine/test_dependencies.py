@@ -137,6 +137,16 @@ def test_a_child_that_says_so_runs_when_its_parent_does_not_complete(engine: Eng
     assert state_of(engine, waiting) is State.READY
 
 
+@pytest.mark.parametrize("how", FAILURES)
+def test_of_the_children_of_one_parent_each_goes_its_own_way(engine: Engine, how: str) -> None:
+    parent = enqueue_one(engine)
+    stopped, running = enqueue_one(engine, child(parent)), enqueue_one(engine, child(parent, policy="run"))
+
+    FAILURES[how][0](engine)
+
+    assert (state_of(engine, stopped), state_of(engine, running)) == (State.CANCELLED, State.READY)
+
+
 def test_a_child_of_a_failed_parent_is_cancelled_at_once_unless_it_runs_anyway(engine: Engine) -> None:
     parent = enqueue_one(engine)
     bury(engine, claim_one(engine))

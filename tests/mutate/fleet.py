@@ -215,7 +215,7 @@ FLEET_FAULTS = (
         path="liteq/worker/recycling.py",
         old=" for child in staying) < wanted:",
         new=" for child in staying) < 1:",
-        tests=("tests/crash/test_supervisor.py",),
+        tests=("tests/worker/test_recycling.py",),
     ),
     Fault(
         name="a killed worker's commands run on",

@@ -94,7 +94,7 @@ LIMITS_FAULTS = (
         path=f"{STORE}/aftermath.py",
         within="def after_leaving(",
         old="aftermath & KEYED",
-        new="aftermath & 16",
+        new="aftermath & 32",
         tests=(TURNS,),
     ),
     Fault(

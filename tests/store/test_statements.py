@@ -10,6 +10,7 @@ import apsw.ext
 import pytest
 
 import liteq.store
+from liteq.store.sqlite.binding import COMPLETE_PLAIN, ENQUEUE
 from liteq.store.sqlite.statements import migrations, statements
 
 LITEQ = Path(liteq.store.__file__).parents[1]
@@ -78,6 +79,13 @@ def test_a_statement_compiles_alone_and_binds_by_name(database: apsw.Connection,
     assert len(details.bindings_names) == details.bindings_count
     assert "@" not in statements()[name], "a state that the loader does not know"
     assert not re.search(r"\*\s*FROM|SELECT \*", statements()[name]), "columns are named, never *"
+
+
+@pytest.mark.parametrize(("name", "names"), [("enqueue", ENQUEUE), ("complete_plain", COMPLETE_PLAIN)])
+def test_rows_that_are_tuples_are_in_the_order_of_their_statement(
+    database: apsw.Connection, name: str, names: tuple[str, ...]
+) -> None:
+    assert tuple(apsw.ext.query_info(database, statements()[name]).bindings_names) == names
 
 
 @pytest.mark.parametrize("name", statements())

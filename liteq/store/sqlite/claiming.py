@@ -32,13 +32,15 @@ class Claiming:
         self, *, worker_id: int, queues: Sequence[str] | None, tasks: Sequence[str], limit: int, now: int
     ) -> list[Claim]:
         wanted = (None if queues is None else frozenset(queues), frozenset(tasks))
-        heads = self._heads(*wanted, limit, look(self.file, now=now))
+        gates = look(self.file, now=now)
+        heads = self._heads(*wanted, limit, gates)
         telling = bool(self.file.read("fanout"))
         if not heads and not telling and not self._due(now):
             return []
+        held = self.file.writer.holds()
         with self.file.writer.transaction(durable=False):
             # Under the lock it decides: a queue that was paused before gives no job any more, nor does a full limit.
-            gates = look(self.file, now=now)
+            gates = gates if held else look(self.file, now=now)
             self.guarded = frozenset(gates.guarded)
             if self._bring_up(gates, now, telling=telling) or gates.limited:
                 heads = self._heads(*wanted, limit, gates)

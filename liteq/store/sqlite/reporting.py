@@ -37,10 +37,7 @@ class Reporting:
     def complete_many(self, completions: Sequence[Completion], *, now: int) -> list[Claim]:
         with self.file.writer.transaction():
             connection = self.file.writer.connection
-            if self._all_plain(completions):
-                kept, lost, marked = completions, [], []
-            else:
-                kept, lost, marked = self._complete_each(completions)
+            kept, lost, marked = self._complete(completions)
             told = [attempt_row(one.claim, one.report) for one in kept if _worth_telling(one)]
             if told:
                 connection.many("remember", told)
@@ -49,6 +46,18 @@ class Reporting:
                 self._note_successes([one.claim for one in kept], now)
             after_end(connection, marked, failed=None, now=now)
         return lost
+
+    def _complete(
+        self, completions: Sequence[Completion]
+    ) -> tuple[Sequence[Completion], list[Claim], list[tuple[int, int]]]:
+        """Complete them; give those that were, the claims that came too late, and the (id, aftermath) that follow."""
+        if self._all_plain(completions):
+            return completions, [], []
+        done = self.file.writer.connection.many("complete", [_completion(one) for one in completions])
+        kept, lost = completions, list[Claim]()
+        if len(done) < len(completions):
+            kept, lost = _split(completions, {row[:2] for row in done})
+        return kept, lost, [(job_id, aftermath) for job_id, _, aftermath in done if aftermath]
 
     def _all_plain(self, completions: Sequence[Completion]) -> bool:
         """Complete them, if none is late and nothing follows from the end of any; else leave them all as they were."""
@@ -63,16 +72,6 @@ class Reporting:
             connection.plain("ROLLBACK TO plain")
         connection.plain("RELEASE plain")
         return done
-
-    def _complete_each(
-        self, completions: Sequence[Completion]
-    ) -> tuple[Sequence[Completion], list[Claim], list[tuple[int, int]]]:
-        """Complete them; give those that were, the claims that came too late, and the (id, aftermath) that follow."""
-        done = self.file.writer.connection.many("complete", [_completion(one) for one in completions])
-        kept, lost = completions, list[Claim]()
-        if len(done) < len(completions):
-            kept, lost = _split(completions, {row[:2] for row in done})
-        return kept, lost, [(job_id, aftermath) for job_id, _, aftermath in done if aftermath]
 
     def _note_successes(self, claims: Sequence[Claim], now: int) -> None:
         for task in {claim.task for claim in claims} & self.guarded:

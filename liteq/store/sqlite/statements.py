@@ -15,6 +15,12 @@ def with_state_codes(sql: str) -> str:
     return _STATE.sub(lambda found: str(int(State[found[1].upper()])), sql)
 
 
+def _bare(sql: str) -> str:
+    """Leave comments and indentation out: a statement is found by its text, at every call."""
+    lines = (line.strip() for line in sql.splitlines())
+    return " ".join(line for line in lines if line and not line.startswith("--")).rstrip(";")
+
+
 @cache
 def statements() -> dict[str, str]:
     """Give every named statement by its name."""
@@ -24,7 +30,7 @@ def statements() -> dict[str, str]:
             name, _, body = block.partition("\n")
             if name in found:
                 raise ValueError(f"two statements are called {name}")
-            found[name.strip()] = with_state_codes(body).strip().rstrip(";")
+            found[name.strip()] = _bare(with_state_codes(body))
     return found
 
 
