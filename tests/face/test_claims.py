@@ -111,7 +111,10 @@ def test_a_loop_whose_file_was_removed_says_so_and_keeps_no_descriptor(slow_app:
         claims.close()
 
     claims.close()
-    assert len(list(Path("/proc/self/fd").iterdir())) <= before
+    end = time.monotonic() + 20
+    while len(list(Path("/proc/self/fd").iterdir())) > before:
+        assert time.monotonic() < end, "what the kernel is slow to let go is closed aside, but soon"
+        time.sleep(0.001)
 
 
 def test_a_loop_whose_lock_was_removed_claims_nothing_more(slow_app: Liteq, clock: HandClock, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -209,8 +210,8 @@ class FolderWatch:
         self._poll.unregister(self._fd)
         self._poll.unregister(self._waker.inner)
         self._waker.close()
-        os.close(self._fd)
-        self._fd = -1
+        fd, self._fd = self._fd, -1
+        _close_aside(fd)
 
     def _drain(self) -> bool:
         written = False
@@ -244,6 +245,15 @@ def _inotify_on(folder: Path) -> int:
         os.close(fd)
         raise OSError(number, "inotify_add_watch", str(folder))
     return fd
+
+
+def _close_aside(fd: int) -> None:
+    """Close an inotify descriptor: that takes the kernel 10 ms and more, which nobody need wait for."""
+    try:
+        threading.Thread(target=os.close, args=(fd,), name="liteq-unwatch", daemon=True).start()
+    except RuntimeError:
+        # No thread can start, such as while the interpreter ends.
+        os.close(fd)
 
 
 class PacedWatch:
