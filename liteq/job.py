@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import datetime, timedelta
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -26,51 +26,49 @@ R = TypeVar("R")
 log = logging.getLogger("liteq.job")
 
 
+class Host(Protocol):
+    """What a worker does for the tasks that it runs."""
+
+    locks: Locks
+    ask_parents: Callable[[int], list[JobRecord]]
+    open_memory: Callable[[Claim], Memory]
+
+
 class Run:
-    """One attempt while it runs: what the worker shares with the task through its context."""
+    """One attempt while it runs: what the worker shares with the task through its context.
 
-    __slots__ = (
-        "ask_parents",
-        "asked_to_stop",
-        "at_end",
-        "claim",
-        "deadline_at",
-        "hard_at",
-        "hardened",
-        "lines",
-        "locks",
-        "lost",
-        "memory",
-        "open_memory",
-        "over_at",
-        "overdue",
-        "saw_stop",
-        "timed_out",
-    )
+    Most attempts alter nothing of it, so what they may alter begins as a default of the class.
+    """
 
-    def __init__(self, claim: Claim) -> None:
+    deadline_at: int | None = None
+    """The instant at which the time limit ends, for the task to look at."""
+    over_at: int | None = None
+    """The same in monotonic milliseconds, which decide: a clock that is set must not end anybody's time."""
+    hard_at: int | None = None
+    """When its process may be ended for it, in monotonic milliseconds."""
+    hardened = False
+    overdue = False
+    """Whether the verdict that it is past its time has been written: what it returns comes too late."""
+    asked_to_stop = False
+    timed_out = False
+    saw_stop = False
+    lost = False
+    lines: list[str] | None = None
+    memory: Memory | None = None
+    """What the attempt has said and keeps, from the first word on."""
+
+    def __init__(self, claim: Claim, host: Host | None = None) -> None:
         self.claim = claim
-        self.deadline_at: int | None = None
-        """The instant at which the time limit ends, for the task to look at."""
-        self.over_at: int | None = None
-        """The same in monotonic milliseconds, which decide: a clock that is set must not end anybody's time."""
-        self.hard_at: int | None = None
-        """When its process may be ended for it, in monotonic milliseconds."""
-        self.hardened = False
-        self.overdue = False
-        """Whether the verdict that it is past its time has been written: what it returns comes too late."""
-        self.asked_to_stop = False
-        self.timed_out = False
-        self.saw_stop = False
-        self.lost = False
-        self.lines: list[str] | None = None
-        self.ask_parents: Callable[[int], list[JobRecord]] = _no_parents
-        self.open_memory: Callable[[Claim], Memory] = _no_memory
-        self.memory: Memory | None = None
-        """What the attempt has said and keeps, from the first word on."""
-        self.locks: Locks | None = None
+        self._host = host
         self.at_end: dict[object, Callable[[], None]] = {}
         """What is to be done when the attempt has ended, however it has, each under a key of its own."""
+
+    @property
+    def host(self) -> Host:
+        """The worker that runs it. Raises InvalidOption where there is none."""
+        if self._host is None:
+            raise InvalidOption(f"job {self.claim.job_id} runs without a worker; nothing can be kept for it")
+        return self._host
 
     def finish(self) -> None:
         """Do what was left for the end. What fails is logged: the end itself is no less the end."""
@@ -83,14 +81,6 @@ class Run:
 
 
 _opening_memory = threading.Lock()
-
-
-def _no_parents(_job_id: int) -> list[JobRecord]:
-    return []
-
-
-def _no_memory(claim: Claim) -> Memory:
-    raise InvalidOption(f"job {claim.job_id} runs without a worker; nothing can be kept for it")
 
 
 running: ContextVar[Run | None] = ContextVar("liteq_running", default=None)
@@ -173,7 +163,7 @@ class JobContext(Keeping):
     @property
     def parents(self) -> tuple[Parent, ...]:
         """The jobs that this one waited for, in the order in which they were given, as far as they are still kept."""
-        return tuple(Parent(record) for record in self._run.ask_parents(self.id))
+        return tuple(Parent(record) for record in self._run.host.ask_parents(self.id))
 
     @property
     def fire_at(self) -> datetime | None:
@@ -199,9 +189,7 @@ class JobContext(Keeping):
 
     def lock(self, name: str, *, timeout: timedelta | float | None = None) -> Lock:
         """Give a named lock, as ``app.lock`` does; it is held by this attempt, and released when that ends."""
-        if self._run.locks is None:
-            raise InvalidOption("this run has no file to keep locks in")
-        return self._run.locks.lock(name, timeout=timeout, attempt=self._run)
+        return self._run.host.locks.lock(name, timeout=timeout, attempt=self._run)
 
     @property
     def log(self) -> logging.Logger:
@@ -213,7 +201,7 @@ class JobContext(Keeping):
         if memory is None:
             # Two threads of a task may speak first at once; what the one says must not be forgotten for the other.
             with _opening_memory:
-                memory = self._run.memory = self._run.memory or self._run.open_memory(self._run.claim)
+                memory = self._run.memory = self._run.memory or self._run.host.open_memory(self._run.claim)
         return memory
 
 

@@ -68,8 +68,7 @@ class FunctionSignature:
     def invoke(self, data: bytes, run: Run) -> Any:
         parts = self._parts()
         value = decode(data, parts.decoder, what="args")
-        given = {field: getattr(value, field) for field in parts.fields}
-        arguments = {name: one for name, one in given.items() if one is not msgspec.UNSET}
+        arguments = {name: one for name in parts.fields if (one := getattr(value, name)) is not msgspec.UNSET}
         if parts.positional_only:
             first = [arguments.pop(name) for name in parts.positional_only if name in arguments]
             return self._function(*([JobContext(run)] if parts.wants_context else []), *first, **arguments)
@@ -161,10 +160,12 @@ class PayloadSignature:
         self._handle: Callable[..., Any] = payload.handle  # type: ignore[attr-defined]  # checked when declared
         self._decoder: Any = None
         self._context: str | None = None
+        self._result_type: Any = Any
 
     @property
     def result_type(self) -> Any:
-        return _hints(self._handle, self._name).get("return", Any)
+        self._compile()
+        return self._result_type
 
     def parameters(self) -> list[str]:
         return list(self._payload.__struct_fields__)
@@ -198,6 +199,7 @@ class PayloadSignature:
             hints = _hints(self._handle, self._name)
             contexts = [name for name, kind in hints.items() if kind is JobContext]
             self._context = contexts[0] if contexts else None
+            self._result_type = hints.get("return", Any)
             self._decoder = _decoder(self._payload, self._name)
 
 

@@ -17,9 +17,8 @@ from liteq.task import Definition
 from liteq.worker.bench import EXIT_FORKED, LOOK_PAUSE_MS, TROUBLE_PAUSE_MS, drain
 from liteq.worker.deafness import hear_no_signals
 from liteq.worker.desk import Desk
-from liteq.worker.records import kept
-from liteq.worker.runner import Runner, not_started
-from liteq.worker.verdict import Extra, Leaving, TimeLimit, Verdict, with_last_words
+from liteq.worker.runner import Runner, not_started, said
+from liteq.worker.verdict import Leaving, TimeLimit, Verdict, with_last_words
 
 LARGEST_BATCH = 256
 LONGEST_LISTEN_MS = 2_000
@@ -210,7 +209,7 @@ class CoroutineSlots:
         if task.cancelled():
             # Cancelled before its first step, it had no chance to say so itself.
             cause = self._cause(asyncio.CancelledError(), run, None)
-            self._lay(slot, self._runner.judge.failed(run, None, cause, started_at, Extra()))
+            self._lay(slot, self._runner.judge.failed(run, None, cause, started_at, said(run)))
 
     def _lay(self, slot: int, verdict: Verdict) -> None:
         self._verdicts.append(verdict)
@@ -238,10 +237,10 @@ class CoroutineSlots:
                 value = await definition.signature.invoke(claim.args, run)
         except BaseException as error:  # noqa: BLE001  whatever a task raises becomes its verdict
             cause = self._cause(error, run, definition)
-            return judge.failed(run, definition, cause, started_at, Extra(log=kept(run.lines)))
+            return judge.failed(run, definition, cause, started_at, said(run))
         if limit.expired():
             run.timed_out = run.saw_stop = True
-        return judge.returned(run, definition, value, started_at, Extra(log=kept(run.lines)))
+        return judge.returned(run, definition, value, started_at, said(run))
 
     def _cause(self, error: BaseException, run: Run, definition: Definition | None) -> BaseException:
         """Tell a time limit and a leaving worker from errors of the task's own."""

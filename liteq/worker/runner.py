@@ -53,10 +53,7 @@ class Runner:
     def begin(self, slot: int, claim: Claim) -> tuple[Run, int]:
         """Note on the slate that the job starts now; give its run and the instant."""
         now = self.clock.now_ms()
-        run = Run(claim)
-        run.ask_parents = self.ask_parents
-        run.locks = self.locks
-        run.open_memory = self.open_memory
+        run = Run(claim, self)
         deadline = 0
         if claim.timeout_ms is not None:
             run.deadline_at = now + claim.timeout_ms
@@ -114,23 +111,27 @@ class Runner:
     def _carry_out(self, slot: int, run: Run, started_at: int, alarm: Alarm | None) -> Verdict:
         token = running.set(run)
         definition: Definition | None = None
-        output = Output()
         try:
             definition = self.definition(run.claim)
-            value = self._invoke(slot, definition, run, alarm, output)
+            if definition.kind == "command":
+                return self._carry_out_command(slot, definition, run, started_at)
+            if alarm is None:
+                value = definition.signature.invoke(run.claim.args, run)
+            else:
+                value = _invoke_by_alarm(alarm, definition, run)
         except BaseException as error:  # noqa: BLE001  SystemExit in a task must not end the worker
-            return self.judge.failed(run, definition, error, started_at, _extra(run, definition, output))
+            return self.judge.failed(run, definition, error, started_at, said(run))
         else:
-            return self.judge.returned(run, definition, value, started_at, _extra(run, definition, output))
+            return self.judge.returned(run, definition, value, started_at, said(run))
         finally:
             running.reset(token)
 
-    def _invoke(self, slot: int, definition: Definition, run: Run, alarm: Alarm | None, output: Output) -> object:
-        if definition.kind == "command":
-            # Never by alarm: raised while the process is being started, it would leave that to nobody.
-            command = definition.signature.invoke(run.claim.args, run)
+    def _carry_out_command(self, slot: int, definition: Definition, run: Run, started_at: int) -> Verdict:
+        # Never by alarm: raised while the process is being started, it would leave that to nobody.
+        output = Output()
+        try:
             run_command(
-                command,
+                definition.signature.invoke(run.claim.args, run),
                 run,
                 self.clock,
                 output,
@@ -138,14 +139,10 @@ class Runner:
                 note=partial(self.slate.command, slot),
                 must_leave=self._must_leave,
             )
-            return None
-        if alarm is None:
-            return definition.signature.invoke(run.claim.args, run)
-        try:
-            alarm.enter_task(run.claim.timeout_ms)
-            return definition.signature.invoke(run.claim.args, run)
-        finally:
-            alarm.leave_task()
+        except BaseException as error:  # noqa: BLE001  see above
+            return self.judge.failed(run, definition, error, started_at, _printed(run, output))
+        else:
+            return self.judge.returned(run, definition, None, started_at, _printed(run, output))
 
 
 def not_started(claim: Claim, error: LiteqError, now: int) -> Verdict:
@@ -154,8 +151,18 @@ def not_started(claim: Claim, error: LiteqError, now: int) -> Verdict:
     return Verdict(verb="release", claim=claim, report=report, reason=f"it could not be started: {error}")
 
 
-def _extra(run: Run, definition: Definition | None, output: Output) -> Extra:
-    is_command = definition is not None and definition.kind == "command"
-    if run.lines is None and not is_command:
-        return NOTHING
-    return Extra(log=kept(run.lines), output=output.kept() if is_command else None)
+def _invoke_by_alarm(alarm: Alarm, definition: Definition, run: Run) -> object:
+    try:
+        alarm.enter_task(run.claim.timeout_ms)
+        return definition.signature.invoke(run.claim.args, run)
+    finally:
+        alarm.leave_task()
+
+
+def said(run: Run) -> Extra:
+    """Give what the attempt has logged, to be kept beside its outcome."""
+    return NOTHING if run.lines is None else Extra(log=kept(run.lines))
+
+
+def _printed(run: Run, output: Output) -> Extra:
+    return Extra(log=kept(run.lines), output=output.kept())

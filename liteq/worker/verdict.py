@@ -118,7 +118,8 @@ class Judge:
             outcome=Outcome.COMPLETED,
             started_at=started_at,
             finished_at=self._clock.now_ms(),
-            **extra.fields(),
+            log=extra.log,
+            output=extra.output,
         )
         return Verdict(verb="complete", claim=claim, report=report, result=result, result_error=result_error)
 

@@ -3,6 +3,7 @@
 import gc
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
