@@ -144,6 +144,28 @@ def test_a_limit_may_be_raised_and_taken_away(engine: Engine) -> None:
     assert pending(engine) == 3
 
 
+@pytest.mark.parametrize("hand", ["another", "own"])
+def test_a_limit_holds_from_the_next_job_on_whoever_sets_it(engine: Engine, open_engine: OpenEngine, hand: str) -> None:
+    for _ in range(2):
+        enqueue_one(engine)
+
+    (engine if hand == "own" else open_engine()).limit_pending("default", 2)
+
+    with pytest.raises(QueueFull):
+        enqueue_one(engine)
+
+
+def test_a_limit_whose_end_was_undone_holds_still(engine: Engine) -> None:
+    engine.limit_pending("default", 2)
+    with pytest.raises(ZeroDivisionError), engine.transaction():
+        engine.limit_pending("default", None)
+        engine.enqueue([new_job()] * 3, now=NOW)
+        raise ZeroDivisionError
+
+    with pytest.raises(QueueFull):
+        engine.enqueue([new_job()] * 3, now=NOW)
+
+
 def test_pause_and_limit_do_not_touch_each_other(engine: Engine) -> None:
     engine.limit_pending("default", 1)
     engine.pause_queue("default", reason=None, now=NOW)

@@ -85,8 +85,30 @@ FLOW_FAULTS = (
     Fault(
         name="a child is stored beyond the limit",
         path=f"{STORE}/enqueueing.py",
-        old="            admit(connection, [job])\n",
+        old="            admit(connection, [job], self.unbounded)\n",
         new="            pass\n",
+        tests=(PENDING,),
+    ),
+    Fault(
+        name="a limit set by another is not seen",
+        path=f"{STORE}/writer.py",
+        old="self.connection.data_version() == self._left_at:",
+        new="self._left_at is not None:",
+        tests=(PENDING,),
+    ),
+    Fault(
+        name="one's own new limit is not seen",
+        path=f"{STORE}/handling.py",
+        old="            self.file.writer.epoch += 1\n",
+        new="",
+        tests=(PENDING,),
+    ),
+    Fault(
+        name="a limit is forgotten with a transaction that was undone",
+        path=f"{STORE}/writer.py",
+        within="def _roll_back",
+        old="            self.epoch += 1\n",
+        new="",
         tests=(PENDING,),
     ),
     Fault(

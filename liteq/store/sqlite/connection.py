@@ -57,6 +57,10 @@ class Connection:
         """Give how many rows were inserted, updated or deleted since the connection was opened."""
         return self.raw.total_changes()
 
+    def data_version(self) -> int:
+        """Give a number that each commit changes, one's own and that of others once a transaction has begun."""
+        return self.raw.data_version()
+
     def file_moved(self) -> bool:
         """Tell whether the path no longer names the open file: then commits succeed into nothing."""
         with raw_errors_translated():

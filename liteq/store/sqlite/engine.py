@@ -15,6 +15,7 @@ from liteq.store.sqlite.handling import Handling
 from liteq.store.sqlite.keeping import Keeping
 from liteq.store.sqlite.limiting import Limiting
 from liteq.store.sqlite.locking import Locking
+from liteq.store.sqlite.pending import Unbounded
 from liteq.store.sqlite.reporting import Reporting
 from liteq.store.sqlite.scheduling import Scheduling
 from liteq.store.sqlite.slate import LifeLock
@@ -57,6 +58,7 @@ class SqliteEngine(
             create=create,
             busy_timeout_ms=busy_timeout_ms,
         )
+        self.unbounded = Unbounded(self.file.writer)
         self.lives: dict[int, LifeLock] = {}
         self.seen_dead: dict[int, int] = {}
         self.holder_lives: dict[int, LifeLock] = {}

@@ -15,7 +15,7 @@ from liteq.store.sqlite.binding import enqueue_row, id_list
 from liteq.store.sqlite.file import JobFile
 from liteq.store.sqlite.inserting import insert_bound, state_at_rest
 from liteq.store.sqlite.keeping import forget_kept
-from liteq.store.sqlite.pending import admit
+from liteq.store.sqlite.pending import Unbounded, admit
 from liteq.store.sqlite.turns import settle_keys
 
 
@@ -23,6 +23,7 @@ class Enqueueing:
     """The verb by which jobs come into the file."""
 
     file: JobFile
+    unbounded: Unbounded
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: int) -> list[Enqueued]:
         self.file.refuse_when_nearly_full()
@@ -42,9 +43,18 @@ class Enqueueing:
         return batch_id, answers
 
     def _enqueue(self, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
+        stopped: list[NewJob] = []
+        if all(map(_is_plain, jobs)):
+            answers = self._enqueue_plain(jobs, now)
+        else:
+            answers = self._enqueue_mixed(jobs, stopped, now)
+        if any(job.batch_id is not None for job in jobs):
+            self._join(jobs, answers, stopped, now)
+        return answers
+
+    def _enqueue_mixed(self, jobs: Sequence[NewJob], stopped: list[NewJob], now: int) -> list[Enqueued]:
         answers: list[Enqueued] = []
         plain: list[NewJob] = []
-        stopped: list[NewJob] = []
         for job in jobs:
             if _is_plain(job):
                 plain.append(job)
@@ -53,10 +63,7 @@ class Enqueueing:
             plain = []
             answers.append(self._enqueue_one(job, answers, stopped, now))
         answers += self._enqueue_plain(plain, now)
-        if len(plain) < len(jobs):
-            settle_keys(self.file.writer.connection, (job.concurrency_key for job in jobs), now=now)
-        if any(job.batch_id is not None for job in jobs):
-            self._join(jobs, answers, stopped, now)
+        settle_keys(self.file.writer.connection, (job.concurrency_key for job in jobs), now=now)
         return answers
 
     def _enqueue_plain(self, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
@@ -104,7 +111,7 @@ class Enqueueing:
         if not jobs:
             return []
         connection = self.file.writer.connection
-        admit(connection, jobs)
+        admit(connection, jobs, self.unbounded)
         connection.many("enqueue", [enqueue_row(job, now) for job in jobs])
         # AUTOINCREMENT under the write lock numbers one statement's rows without a gap.
         first = connection.raw.last_insert_rowid() - len(jobs) + 1
@@ -114,7 +121,7 @@ class Enqueueing:
 
     def _insert_keyed(self, job: NewJob, now: int) -> Enqueued:
         connection = self.file.writer.connection
-        admit(connection, [job])
+        admit(connection, [job], self.unbounded)
         return Enqueued(insert_bound(connection, job, state_at_rest(job, now), batch_id=job.batch_id, now=now))
 
     def _insert_child(self, job: NewJob, earlier: Sequence[Enqueued], stopped: list[NewJob], now: int) -> Enqueued:
@@ -133,7 +140,7 @@ class Enqueueing:
         state = State.CANCELLED if cancelled else State.WAITING if left else state_at_rest(job, now)
         reason = f"its parent, job {failed[0]}, was {State(states[failed[0]]).word}" if cancelled else None
         if not cancelled:
-            admit(connection, [job])
+            admit(connection, [job], self.unbounded)
         answer = Enqueued(
             insert_bound(connection, job, state, batch_id=job.batch_id, parents_left=len(left), reason=reason, now=now)
         )
@@ -154,10 +161,9 @@ class Enqueueing:
         return answer
 
     def _tag(self, jobs: Sequence[NewJob], answers: Sequence[Enqueued]) -> None:
-        tags = [
-            {"tag": tag, "job_id": answer.job_id} for answer, job in zip(answers, jobs, strict=True) for tag in job.tags
-        ]
-        if tags:
+        if any(job.tags for job in jobs):
+            pairs = zip(answers, jobs, strict=True)
+            tags = [{"tag": tag, "job_id": answer.job_id} for answer, job in pairs for tag in job.tags]
             self.file.writer.connection.many("tag", tags)
 
     def _held(self, job: NewJob, unique: Unique, earlier: Sequence[Enqueued], now: int) -> Enqueued | None:
@@ -237,7 +243,7 @@ def _newest(job: NewJob, job_id: int, now: int) -> dict[str, Any]:
 
 
 def _is_plain(job: NewJob) -> bool:
-    return job.unique is None and job.concurrency_key is None and not _has_parents(job)
+    return job.unique is None and job.concurrency_key is None and not job.parents and not job.siblings
 
 
 def _may_fail(job: NewJob) -> bool:

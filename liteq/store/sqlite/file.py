@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from liteq.clock import SystemClock
 from liteq.errors import DiskFull, ForkedClient, ReadOnly, StorageError, WrongState
 from liteq.store.sqlite import schema
 from liteq.store.sqlite.checkpoint import Checkpointer
@@ -19,6 +20,10 @@ from liteq.store.sqlite.writer import Inside, Writer
 
 BUSY_TIMEOUT_MS = 10_000
 KEPT_FOR_DRAINING = 8 * 1024 * 1024
+PLENTY, PLENTY_LASTS_MS = 1024**3, 100
+"""A disk with so much room is not looked at again for so long."""
+
+_CLOCK = SystemClock()
 
 
 class JobFile:
@@ -52,6 +57,7 @@ class JobFile:
         self._reading = threading.Lock()
         self._closing = threading.Lock()
         self._closed = False
+        self._roomy_until = 0
         # On a failing disk closing may fail too, and all the rest is let go all the same.
         with ExitStack() as undo:
             self.sidecar.open()
@@ -139,6 +145,8 @@ class JobFile:
 
     def refuse_when_nearly_full(self) -> None:
         """Keep the last free megabytes for draining: what is queued must be able to leave a full disk."""
+        if _CLOCK.monotonic_ms() < self._roomy_until:
+            return
         try:
             disk = os.statvfs(self.path)
         except FileNotFoundError:
@@ -146,8 +154,11 @@ class JobFile:
             return
         except OSError as error:
             raise storage_error(error, self.path) from None
-        if disk.f_bavail * disk.f_frsize < KEPT_FOR_DRAINING:
+        free = disk.f_bavail * disk.f_frsize
+        if free < KEPT_FOR_DRAINING:
             raise DiskFull("less than 8 MiB are free on the disk; they are kept for running what is queued")
+        if free > PLENTY:
+            self._roomy_until = _CLOCK.monotonic_ms() + PLENTY_LASTS_MS
 
     def close(self) -> None:
         """Close everything, after what other threads have begun. Later verbs raise ``StorageError``.

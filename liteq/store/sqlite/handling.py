@@ -97,6 +97,7 @@ class Handling:
             # Counted once, under the lock; from here on every verb keeps the count.
             waiting = 0 if most is None else pending.counted(connection, queue)
             connection.rows("limit_pending", {"queue": queue, "max_pending": most, "pending": waiting})
+            self.file.writer.epoch += 1
             connection.rows("forget_queue", {"queue": queue})
         return bool(before)
 

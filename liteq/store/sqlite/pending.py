@@ -1,6 +1,7 @@
 """How many jobs wait in each limited queue: counted in the transaction in which they come and leave.
 
-A queue without ``max_pending`` has no count, and its jobs cost one look for the row that is not there. With one, the
+A queue without ``max_pending`` has no count, and its jobs cost one look for the row that is not there, and none while
+nobody else has written since. With one, the
 count is what the job table says at every commit; to count the rows anew would take longer the fuller the queue is.
 """
 
@@ -12,16 +13,38 @@ from liteq.errors import QueueFull
 from liteq.model.job import NewJob
 from liteq.model.transitions import AT_REST, State
 from liteq.store.sqlite.connection import Connection
+from liteq.store.sqlite.writer import Writer
 
 
-def admit(connection: Connection, jobs: Sequence[NewJob]) -> None:
+class Unbounded:
+    """The queues that were found without a limit, for as long as nobody can have set one."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._epoch = -1
+        self._queues: set[str] = set()
+
+    def __contains__(self, queue: str) -> bool:
+        return self._epoch == self._writer.epoch and queue in self._queues
+
+    def add(self, queue: str) -> None:
+        if self._epoch != self._writer.epoch:
+            self._epoch = self._writer.epoch
+            self._queues.clear()
+        self._queues.add(queue)
+
+
+def admit(connection: Connection, jobs: Sequence[NewJob], unbounded: Unbounded) -> None:
     """Count jobs that are about to be stored, or raise QueueFull for the first queue without room, and count none."""
     # Of one job, as most calls bring, nothing is to be counted up.
     by_queue = {jobs[0].queue: 1} if len(jobs) == 1 else Counter(job.queue for job in jobs)
     counted: dict[str, int] = {}
     for queue, wanted in by_queue.items():
+        if queue in unbounded:
+            continue
         found = connection.rows("count_pending", {"queue": queue, "jobs": wanted})
         if not found:
+            unbounded.add(queue)
             continue
         counted[queue] = wanted
         pending, most = found[0]

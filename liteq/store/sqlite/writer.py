@@ -63,6 +63,8 @@ class Writer:
     ) -> None:
         self.connection = connection
         self.wal_pages = 0
+        self.epoch = 0
+        """Goes up whenever what an earlier transaction has read may hold no longer: others wrote, or it was undone."""
         self.after_commit: Callable[[], None] | None = None
         self._sidecar = sidecar
         self._inside = inside
@@ -77,6 +79,8 @@ class Writer:
         self._pid = os.getpid()
         self._forks = forks()
         self._schema_cookie: int | None = None
+        self._left_at: int | None = None
+        """The version of the data after the latest commit here."""
         self._log_in_doubt = False
         connection.raw.set_wal_hook(self._note_wal)
 
@@ -96,6 +100,7 @@ class Writer:
     def forget_schema(self) -> None:
         """Take the schema as it is now for the one to expect: this process has just made it."""
         self._schema_cookie = None
+        self._left_at = None
 
     def note_failure(self, error: LiteqError) -> None:
         """Have the next write renew the whole log, if the error says that a sync failed.
@@ -127,6 +132,7 @@ class Writer:
                 try:
                     self._begin(durable=durable and self._full)
                     yield
+                    self.refuse_fork()
                     self._commit()
                     self._let_go()
                 except BaseException:
@@ -161,12 +167,12 @@ class Writer:
             self.connection.close()
 
     def _commit(self) -> None:
-        self.refuse_fork()
         try:
             self.connection.plain("COMMIT", committing=True)
         except LiteqError as error:
             self.note_failure(error)
             raise
+        self._left_at = self.connection.data_version()
 
     def _let_go(self) -> None:
         try:
@@ -209,6 +215,9 @@ class Writer:
     def _check_file(self) -> None:
         if self.connection.file_moved():
             raise FileMoved("the file was deleted, renamed or replaced while open; nothing was written")
+        if self.connection.data_version() == self._left_at:
+            return
+        self.epoch += 1
         cookie: int = self.connection.plain("PRAGMA schema_version")[0][0]
         if self._schema_cookie is None:
             self._schema_cookie = cookie
@@ -230,6 +239,7 @@ class Writer:
         # SQLite has often rolled back by itself already; the first error is the one that counts.
         # A forked child must not even do that: it shares the log's index with its parent.
         if self.connection.in_transaction() and not self._forked():
+            self.epoch += 1
             with suppress(LiteqError):
                 self.connection.plain("ROLLBACK")
 
