@@ -7,6 +7,7 @@ from typing import (
     Literal,
     Protocol,
     TypedDict,
+    cast,
     runtime_checkable,
 )
 
@@ -67,7 +68,7 @@ class Settings(TypedDict, total=False):
     wait_for_room: timedelta | float
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class Options(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """How a job is to be queued and run. Durations are in milliseconds; None for ``retry`` is the app's default."""
 
     queue: str = "default"
@@ -93,6 +94,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     debounce_ms: int | None = None
     max_wait_ms: int | None = None
     room_ms: int = 0
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What was worked out from these options and need not be again. It is no part of their value."""
+        return cast("dict[str, Any]", self.__dict__)
 
     def due_at(self, now: int) -> int:
         """Give when a job enqueued now may run. Raises InvalidOption where the options contradict each other."""

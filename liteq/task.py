@@ -63,28 +63,12 @@ class Call(msgspec.Struct, Generic[R], frozen=True, gc=False):
     def new_job(self, *, now: int, default_retry: Retry) -> NewJob:
         """Give the job to be stored, its delay counted from ``now``."""
         options = self.options
-        retry = options.retry or default_retry
-        return NewJob(
-            task=self.definition.name,
-            queue=options.queue,
+        return msgspec.structs.replace(
+            _pattern(self.definition.name, options, default_retry),
             args=self.args,
             args_crc=crc(self.args),
             run_at=options.due_at(now),
-            priority=options.priority,
-            max_failures=retry.max_failures,
-            max_crashes=options.max_crashes,
-            backoff=stored_backoff(retry),
-            timeout_ms=options.timeout_ms,
             unique=options.unique(now),
-            tags=options.tags,
-            metadata=options.metadata,
-            parents=options.parents,
-            on_parent_failure=options.on_parent_failure,
-            concurrency_key=options.concurrency_key,
-            key_max_running=options.key_max_running,
-            key_rate=None if options.key_rate is None else str(options.key_rate),
-            batch_id=options.batch_id,
-            on_dead=_template_of(options.on_dead, default_retry),
         )
 
     def template(self, *, default_retry: Retry, once: bool = False) -> Template:
@@ -107,6 +91,39 @@ class Call(msgspec.Struct, Generic[R], frozen=True, gc=False):
         )
         plain = msgspec.structs.replace(job, run_at=0, unique=unique, when_full="skip")
         return Template(job=plain, delay_ms=self.options.delay_ms, unique_ms=self.options.unique_ms)
+
+
+def _pattern(task: str, options: Options, default_retry: Retry) -> NewJob:
+    """Give what all jobs of the task with these options have in common. It is made once."""
+    known: tuple[str, Retry, NewJob] | None = options.kept.get("pattern")
+    if known is None or known[0] != task or known[1] is not default_retry:
+        known = options.kept["pattern"] = (task, default_retry, _new_pattern(task, options, default_retry))
+    return known[2]
+
+
+def _new_pattern(task: str, options: Options, default_retry: Retry) -> NewJob:
+    retry = options.retry or default_retry
+    return NewJob(
+        task=task,
+        queue=options.queue,
+        args=b"",
+        args_crc=0,
+        run_at=0,
+        priority=options.priority,
+        max_failures=retry.max_failures,
+        max_crashes=options.max_crashes,
+        backoff=stored_backoff(retry),
+        timeout_ms=options.timeout_ms,
+        tags=options.tags,
+        metadata=options.metadata,
+        parents=options.parents,
+        on_parent_failure=options.on_parent_failure,
+        concurrency_key=options.concurrency_key,
+        key_max_running=options.key_max_running,
+        key_rate=None if options.key_rate is None else str(options.key_rate),
+        batch_id=options.batch_id,
+        on_dead=_template_of(options.on_dead, default_retry),
+    )
 
 
 def _template_of(call: Later | None, default_retry: Retry) -> bytes | None:

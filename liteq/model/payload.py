@@ -115,7 +115,11 @@ def _cached_decoder(type_: Any) -> msgspec.json.Decoder[Any]:
 
 def _refuse_large(value: object, *, what: str, max_bytes: int, setting: str | None) -> None:
     """Refuse what is too large by ``len`` alone, down to two levels below the value."""
-    level = [value]
+    # Most arguments are a few scalars and short texts.
+    top = _parts(value) if isinstance(value, msgspec.Struct) else (value,)
+    level = [one for one in top if type(one) not in _SCALARS]
+    if not level:
+        return
     for _ in range(_SIZED_LEVELS):
         below: list[object] = []
         for item in level:

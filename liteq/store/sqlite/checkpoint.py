@@ -13,8 +13,8 @@ from liteq.store.sqlite.writer import Writer
 
 _log = logging.getLogger("liteq.store")
 
-SOME_PAGES = 1_000
-"""From here on (about 4 MB) a passive checkpoint is worth its fsyncs."""
+SOME_PAGES = 2_000
+"""From here on (about 8 MB) a passive checkpoint is worth its fsyncs."""
 MANY_PAGES = 4_096
 """From here on (16 MiB) readers are waited for, so that the log starts over from its beginning."""
 RESTART_WAIT_MS = 50

@@ -63,8 +63,10 @@ class Connection:
 
     def file_moved(self) -> bool:
         """Tell whether the path no longer names the open file: then commits succeed into nothing."""
-        with raw_errors_translated():
+        try:
             self.raw.file_control("main", apsw.SQLITE_FCNTL_HAS_MOVED, self._moved_at)
+        except RAW_ERRORS as error:
+            raise translated(error) from error
         return bool(self._moved.value)
 
     def in_transaction(self) -> bool:

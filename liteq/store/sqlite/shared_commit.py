@@ -68,6 +68,10 @@ class SharedCommit:
         """Run the verb in a commit of this thread's or another's; return when that is on the disk."""
         if self._writer.holds():
             return verb()
+        if not (self._writer.syncs or self._waiting or self._leader or self._writer.busy()):
+            # Nobody to share with, and no sync to share.
+            self._writer.refuse_fork()
+            return self._writer.run(verb)
         # Asked before the queue: in a forked child its leader may be a thread that does not exist.
         self._writer.refuse_fork()
         ticket = _Ticket(verb)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import get_ident
+from typing import TypeVar
 
 import apsw
 
@@ -17,6 +18,8 @@ from liteq.store.sqlite.platform import write_again
 from liteq.store.sqlite.processes import writer_pid
 from liteq.store.sqlite.sidecar import Sidecar
 from liteq.store.sqlite.translate import is_failed_sync
+
+T = TypeVar("T")
 
 _SYNCHRONOUS = {True: "PRAGMA synchronous = FULL", False: "PRAGMA synchronous = NORMAL"}
 
@@ -142,8 +145,17 @@ class Writer:
             if self.after_commit is not None:
                 self.after_commit()
 
-    def run(self, work: Callable[[], None]) -> None:
-        """Run the work as one durable commit of its own.
+    @property
+    def syncs(self) -> bool:
+        """Whether durable commits wait for the disk."""
+        return self._full
+
+    def busy(self) -> bool:
+        """Tell whether a thread of this process writes at this moment."""
+        return self._lock.locked()
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Run the work as one durable commit of its own, and give what it gives.
 
         Without a generator between: an interrupt could leave one suspended, holding the lock, while others wait.
         """
@@ -151,7 +163,7 @@ class Writer:
             with self._lock:
                 try:
                     self._begin(durable=self._full)
-                    work()
+                    done = work()
                     self._commit()
                     self._let_go()
                 except BaseException:
@@ -159,6 +171,7 @@ class Writer:
                     raise
             if self.after_commit is not None:
                 self.after_commit()
+        return done
 
     def close(self) -> None:
         """Close the connection between two transactions; later ones are refused."""
