@@ -10,6 +10,7 @@ import msgspec
 
 from benchmarks import drain, enqueue, fairness, flat, latency, limits, raw, recovery, schedules
 from benchmarks.harness import Plan, Table
+from benchmarks.peers import comparing
 
 QUESTIONS = {
     "raw": raw.measure,
@@ -19,6 +20,7 @@ QUESTIONS = {
     "flat": flat.measure,
     "latency": latency.measure,
     "limits": limits.measure,
+    "peers": comparing.measure,
     "recovery": recovery.measure,
     "schedules": schedules.measure,
 }
