@@ -60,5 +60,6 @@ $(READY): pyproject.toml
 	    .venv-peers/bin/python -m pip install --quiet --upgrade "pip>=25.1" && \
 	    .venv-peers/bin/python -m pip install --quiet --editable . --group peers; \
 	fi
-	@.venv-peers/bin/python -m pip install --quiet --only-binary honker --group honker || echo "honker has no wheel for this system"
+	@.venv-peers/bin/python -m pip install --quiet --only-binary honker --group honker 2>/dev/null \
+	    || echo "honker has no wheel for this system"
 	@touch $@
