@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check bench target docs mutate build clean
+.PHONY: demo test check bench peers target docs mutate build clean
 
 demo: $(READY)
 	$(BIN)/liteq demo
@@ -22,6 +22,9 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 
+peers: .venv-peers/.ready
+	.venv-peers/bin/python -m benchmarks peers
+
 target: $(READY)
 	$(BIN)/python -m benchmarks.target
 
@@ -35,7 +38,7 @@ build: $(READY)
 	$(BIN)/python -m pip wheel --no-deps -w dist .
 
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv .venv-peers build dist
 
 $(READY): pyproject.toml
 	@if command -v uv >/dev/null 2>&1; then \
@@ -46,4 +49,17 @@ $(READY): pyproject.toml
 	    $(BIN)/python -m pip install --quiet --upgrade "pip>=25.1" && \
 	    $(BIN)/python -m pip install --quiet --editable . --group dev; \
 	fi
+	@touch $@
+
+.venv-peers/.ready: pyproject.toml
+	@if command -v uv >/dev/null 2>&1; then \
+	    uv venv --quiet --seed --allow-existing --python $(PYTHON) .venv-peers && \
+	    uv pip install --quiet --python .venv-peers/bin/python --editable . --group peers; \
+	else \
+	    $(PYTHON) -m venv .venv-peers && \
+	    .venv-peers/bin/python -m pip install --quiet --upgrade "pip>=25.1" && \
+	    .venv-peers/bin/python -m pip install --quiet --editable . --group peers; \
+	fi
+	@.venv-peers/bin/python -m pip install --quiet --only-binary honker --group honker 2>/dev/null \
+	    || echo "honker has no wheel for this system"
 	@touch $@

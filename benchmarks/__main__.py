@@ -10,6 +10,7 @@ import msgspec
 
 from benchmarks import drain, enqueue, fairness, flat, latency, limit, limits, recovery, schedules
 from benchmarks.harness import Plan, Table
+from benchmarks.peers import comparing
 
 QUESTIONS = {
     "limit": limit.measure,
@@ -19,6 +20,7 @@ QUESTIONS = {
     "flat": flat.measure,
     "latency": latency.measure,
     "limits": limits.measure,
+    "peers": comparing.measure,
     "recovery": recovery.measure,
     "schedules": schedules.measure,
 }
