@@ -7,7 +7,6 @@ from typing import (
     Literal,
     Protocol,
     TypedDict,
-    cast,
     runtime_checkable,
 )
 
@@ -98,7 +97,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @property
     def kept(self) -> dict[str, Any]:
         """What was worked out from these options and need not be again. It is no part of their value."""
-        return cast("dict[str, Any]", self.__dict__)
+        return vars(self)
 
     def due_at(self, now: int) -> int:
         """Give when a job enqueued now may run. Raises InvalidOption where the options contradict each other."""
