@@ -9,6 +9,7 @@ import apsw
 
 from benchmarks.harness import Case, Plan, Sample, each, timed
 from benchmarks.jobs import Durability
+from liteq.store.sqlite.connection import STATEMENTS_KEPT
 
 BATCH = 100
 TOGETHER_BY = 1_000
@@ -39,7 +40,7 @@ WHERE id = ?3 AND attempt = ?4 AND owner = 1 AND state = 2
 
 def connect(path: Path, durability: Durability) -> apsw.Connection:
     """Open a new file with the table, in WAL."""
-    connection = apsw.Connection(str(path))
+    connection = apsw.Connection(str(path), statementcachesize=STATEMENTS_KEPT)
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     for pragma in ("journal_mode = WAL", f"synchronous = {durability}"):
         connection.execute(f"PRAGMA {pragma}").fetchall()

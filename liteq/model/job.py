@@ -126,6 +126,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     output: bytes | None = None
     exit_code: int | None = None
 
+    @property
+    def has_words(self) -> bool:
+        """Whether the attempt has said anything that is worth a row of its own."""
+        return self.log is not None or self.output is not None
+
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A claim that was carried out, with its result as JSON or the reason why that could not be stored."""

@@ -150,7 +150,7 @@ class Desk:
         now = self.clock.now_ms()
         completed = [verdict for verdict in verdicts if verdict.verb == "complete"]
         if completed:
-            lost = self.engine.complete_many([verdict.completion() for verdict in completed], now=now)
+            lost = self.engine.complete_many(completed, now=now)
             accepted["complete"] += len(completed) - len(lost)
             for claim in lost:
                 self._tell_late(claim, accepted)

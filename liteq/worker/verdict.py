@@ -39,21 +39,14 @@ class CommandFailed(Exception):  # noqa: N818  named like the verdict it leads t
         self.exit_code = exit_code
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Verdict(Completion, frozen=True, kw_only=True, gc=False):
     """How an attempt is to be reported: the verb, and what it needs."""
 
     verb: str
-    claim: Claim
-    report: Report
-    result: bytes | None = None
-    result_error: str | None = None
     run_at: int = 0
     reason: str = ""
     memory: Memory | None = None
     """What the attempt has said and was not written yet; it goes into the commit of the report."""
-
-    def completion(self) -> Completion:
-        return Completion(claim=self.claim, report=self.report, result=self.result, result_error=self.result_error)
 
     def refused(self, error: LiteqError) -> "Verdict":
         """Give the plain dead letter that stands for a report which the engine would not take."""

@@ -50,8 +50,7 @@ class Claiming:
                 heads = self._heads(*wanted, limit - len(claims), gates)
                 claims += self._take(heads, worker_id, queues, gates, now)
             self._spend(gates, claims, now)
-        claims.sort(key=_claim_order)
-        return claims
+        return sorted(claims, key=_claim_order) if len(claims) > 1 else claims
 
     def next_due(self, *, now: int) -> int | None:
         due: int | None = self.file.read("next_due", {"now": now})[0][0]

@@ -16,6 +16,10 @@ from liteq.store.sqlite.translate import RAW_ERRORS, raw_errors_translated, tran
 OLDEST_SQLITE = (3, 51, 3)
 JOURNAL_SIZE_LIMIT = 8 * 1024 * 1024
 
+STATEMENTS_KEPT = 300
+"""apsw keeps what was run in a ring, one place for each run. A statement that runs once for each job of a batch would
+push out all others, to be parsed anew: so the ring is larger than a batch."""
+
 Row = tuple[Any, ...]
 Bindings = Mapping[str, Any]
 
@@ -86,7 +90,7 @@ def connect(path: Path, *, read_only: bool = False) -> Connection:
     refuse_old_sqlite()
     flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
     try:
-        raw = apsw.Connection(str(path), flags=flags)
+        raw = apsw.Connection(str(path), flags=flags, statementcachesize=STATEMENTS_KEPT)
         harden(raw)
         keep_plans(raw)
     except apsw.NotADBError as error:

@@ -15,12 +15,14 @@ def count_outcomes(connection: Connection, completions: Sequence[Completion], *,
     sums: dict[tuple[str, str], list[int]] = {}
     for one in completions:
         claim, report = one.claim, one.report
+        started_at, wait_ms = report.started_at, report.started_at - claim.run_at
         lane = sums.get((claim.queue, claim.task))
         if lane is None:
             lane = sums[claim.queue, claim.task] = [0, 0, 0]
         lane[0] += 1
-        lane[1] += report.finished_at - report.started_at
-        lane[2] += max(0, report.started_at - claim.run_at)
+        lane[1] += report.finished_at - started_at
+        if wait_ms > 0:
+            lane[2] += wait_ms
     for (queue, task), (completed, run_ms, wait_ms) in sums.items():
         add(connection, queue, task, now=now, completed=completed, run_ms=run_ms, wait_ms=wait_ms)
 

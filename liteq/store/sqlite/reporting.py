@@ -38,7 +38,7 @@ class Reporting:
         with self.file.writer.transaction():
             connection = self.file.writer.connection
             kept, lost, marked = self._complete(completions)
-            told = [attempt_row(one.claim, one.report) for one in kept if _worth_telling(one)]
+            told = [attempt_row(one.claim, one.report) for one in kept if one.claim.attempt > 1 or one.report.has_words]
             if told:
                 connection.many("remember", told)
             count_outcomes(connection, kept, now=now)
@@ -195,11 +195,6 @@ def _split(completions: Sequence[Completion], done: set[tuple[int, int]]) -> tup
         else:
             lost.append(one.claim)
     return kept, lost
-
-
-def _worth_telling(one: Completion) -> bool:
-    report = one.report
-    return one.claim.attempt > 1 or report.log is not None or report.output is not None
 
 
 def _released(claim: Claim, reason: str, now: int) -> Report:
