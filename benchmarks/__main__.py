@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from benchmarks import drain, enqueue, fairness, flat, latency, limits, raw, recovery, schedules
+from benchmarks import commands, drain, enqueue, fairness, flat, latency, limits, raw, recovery, schedules
 from benchmarks.harness import Plan, Table
 
 QUESTIONS = {
@@ -17,6 +17,7 @@ QUESTIONS = {
     "drain": drain.measure,
     "fairness": fairness.measure,
     "flat": flat.measure,
+    "commands": commands.measure,
     "latency": latency.measure,
     "limits": limits.measure,
     "recovery": recovery.measure,

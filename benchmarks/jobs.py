@@ -41,3 +41,13 @@ def declare_coroutine(app: Liteq) -> Task[[], None]:
         pass
 
     return async_noop
+
+
+def declare_echo(app: Liteq) -> Task[[str], int]:
+    """Add a task that takes a text of any length and gives that."""
+
+    @app.task(name="echo")
+    def echo(text: str) -> int:
+        return len(text)
+
+    return echo

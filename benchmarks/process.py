@@ -5,6 +5,7 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
@@ -27,6 +28,14 @@ class WorkerProcess:
         """Note the memory in use; where the kernel remembers the peak, that."""
         with suppress(psutil.Error, OSError):
             self.peak_rss = max(self.peak_rss, self._process.memory_info().rss, _peak(self._child.pid))
+
+    def rss(self) -> int:
+        """Give the resident bytes of this moment."""
+        return int(self._process.memory_info().rss)
+
+    def written(self) -> int:
+        """Give the bytes that it has caused to be sent to the disk so far (Linux: ``write_bytes``)."""
+        return written_by(self._child.pid)
 
     def cpu_s(self) -> float:
         """Give the CPU seconds used so far."""
@@ -64,6 +73,21 @@ def worker_process(path: Path, durability: Durability, *flags: str) -> Generator
         yield worker
     finally:
         worker.stop()
+
+
+def command_line(path: Path, *words: str) -> list[str]:
+    """Give the words that run liteq's own command line on the measured application."""
+    return [sys.executable, "-m", "liteq_cli", "--file", str(path), "--app", "benchmarks.crew:app", *words]
+
+
+def written_by(pid: int | Literal["self"]) -> int:
+    """Give the bytes that the process has caused to be sent to the disk.
+
+    proc(5): counted when a page of a file on a disk is dirtied, so a page that is written twice before the kernel writes
+    it back counts once, and files that live in memory do not count.
+    """
+    lines = Path(f"/proc/{pid}/io").read_text(encoding="ascii").splitlines()
+    return int(dict(line.split(": ") for line in lines)["write_bytes"])
 
 
 def _peak(pid: int) -> int:
