@@ -8,7 +8,20 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from benchmarks import commands, drain, enqueue, fairness, flat, latency, limits, raw, recovery, schedules
+from benchmarks import (
+    commands,
+    depth,
+    drain,
+    enqueue,
+    fairness,
+    flat,
+    latency,
+    limits,
+    memory,
+    raw,
+    recovery,
+    schedules,
+)
 from benchmarks.harness import Plan, Table
 
 QUESTIONS = {
@@ -17,6 +30,8 @@ QUESTIONS = {
     "drain": drain.measure,
     "fairness": fairness.measure,
     "flat": flat.measure,
+    "depth": depth.measure,
+    "memory": memory.measure,
     "commands": commands.measure,
     "latency": latency.measure,
     "limits": limits.measure,

@@ -29,9 +29,16 @@ class WorkerProcess:
         with suppress(psutil.Error, OSError):
             self.peak_rss = max(self.peak_rss, self._process.memory_info().rss, _peak(self._child.pid))
 
-    def rss(self) -> int:
-        """Give the resident bytes of this moment."""
-        return int(self._process.memory_info().rss)
+    def rss(self) -> list[int]:
+        """Give the resident bytes of this moment, its own and those of its children."""
+        return [int(process.memory_info().rss) for process in self._with_children()]
+
+    def peaks(self) -> list[int]:
+        """Give the highest resident bytes so far, its own and those of its children (Linux)."""
+        return [_peak(process.pid) for process in self._with_children()]
+
+    def _with_children(self) -> list[psutil.Process]:
+        return [self._process, *self._process.children()]
 
     def written(self) -> int:
         """Give the bytes that it has caused to be sent to the disk so far (Linux: ``write_bytes``)."""
@@ -68,11 +75,16 @@ class WorkerProcess:
 @contextmanager
 def worker_process(path: Path, durability: Durability, *flags: str) -> Generator[WorkerProcess]:
     """Run a worker beside the block."""
-    worker = WorkerProcess([sys.executable, "-m", "benchmarks.worker", str(path), durability, *flags])
+    worker = WorkerProcess(worker_argv(path, durability, *flags))
     try:
         yield worker
     finally:
         worker.stop()
+
+
+def worker_argv(path: Path, durability: Durability, *flags: str) -> list[str]:
+    """Give the words that run a worker without the command line."""
+    return [sys.executable, "-m", "benchmarks.worker", str(path), durability, *flags]
 
 
 def command_line(path: Path, *words: str) -> list[str]:
@@ -83,7 +95,7 @@ def command_line(path: Path, *words: str) -> list[str]:
 def written_by(pid: int | Literal["self"]) -> int:
     """Give the bytes that the process has caused to be sent to the disk.
 
-    proc(5): counted when a page of a file on a disk is dirtied, so a page that is written twice before the kernel writes
+    proc(5): counted when a page of a file on a disk is dirtied, so a page written twice before the kernel writes
     it back counts once, and files that live in memory do not count.
     """
     lines = Path(f"/proc/{pid}/io").read_text(encoding="ascii").splitlines()
