@@ -12,6 +12,7 @@ from benchmarks import (
     commands,
     depth,
     drain,
+    edge,
     enqueue,
     fairness,
     flat,
@@ -21,6 +22,7 @@ from benchmarks import (
     raw,
     recovery,
     schedules,
+    work,
 )
 from benchmarks.harness import Plan, Table
 
@@ -30,8 +32,10 @@ QUESTIONS = {
     "drain": drain.measure,
     "fairness": fairness.measure,
     "flat": flat.measure,
+    "work": work.measure,
     "depth": depth.measure,
     "memory": memory.measure,
+    "edge": edge.measure,
     "commands": commands.measure,
     "latency": latency.measure,
     "limits": limits.measure,

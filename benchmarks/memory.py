@@ -87,7 +87,7 @@ def _payload(plan: Plan, kilobytes: int, jobs: int) -> Row:
             app.enqueue_many((echo.call("x" * (kilobytes * 1_000)) for _ in range(jobs)), chunk=CHUNK)
             with worker_process(room / "jobs.db", "full", "--echo") as worker:
                 wait_until_left(app, 0)
-            each_ms.append(span_s(app, "echo") / jobs * 1_000)
+            each_ms.append(span_s(app, 1) / jobs * 1_000)
             peaks.append(worker.peak_rss / MEGABYTE)
     return {
         "payload KB": kilobytes,

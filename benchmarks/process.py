@@ -41,13 +41,13 @@ class WorkerProcess:
         return [self._process, *self._process.children()]
 
     def written(self) -> int:
-        """Give the bytes that it has caused to be sent to the disk so far (Linux: ``write_bytes``)."""
-        return written_by(self._child.pid)
+        """Give the bytes that it and its children have caused to be sent to the disk so far (Linux)."""
+        return sum(written_by(process.pid) for process in self._with_children())
 
     def cpu_s(self) -> float:
-        """Give the CPU seconds used so far."""
-        times = self._process.cpu_times()
-        return float(times.user + times.system)
+        """Give the CPU seconds that it and its children have used so far."""
+        times = [process.cpu_times() for process in self._with_children()]
+        return float(sum(one.user + one.system for one in times))
 
     def join(self, timeout_s: float) -> None:
         """Wait until it has ended by itself, noting its memory. Raises CalledProcessError if it failed."""

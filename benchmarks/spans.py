@@ -2,7 +2,7 @@
 
 import time
 
-from liteq import Liteq
+from liteq import Liteq, State
 
 PATIENCE_S = 120.0
 LOOK_EVERY_S = 0.02
@@ -27,13 +27,15 @@ def wait_until_left(app: Liteq, jobs: int) -> None:
         time.sleep(LOOK_EVERY_S)
 
 
-def span_s(app: Liteq, task: str) -> float:
-    """Give the seconds from the first start to the last end among the completed jobs of a task."""
+def span_s(app: Liteq, first_id: int) -> float:
+    """Give the seconds from the first start to the last end among the completed jobs from this id on."""
     begun: list[int] = []
     ended: list[int] = []
     before: int | None = None
-    while jobs := app.list_jobs(task=task, state="completed", limit=PAGE, before_id=before):
+    while jobs := [one for one in app.list_jobs(limit=PAGE, before_id=before) if one.id >= first_id]:
         before = jobs[-1].id
-        begun += [job.record.started_at for job in jobs if job.record.started_at is not None]
-        ended += [job.record.finished_at for job in jobs if job.record.finished_at is not None]
+        for job in jobs:
+            assert job.record.state is State.COMPLETED
+            begun.append(job.record.started_at or 0)
+            ended.append(job.record.finished_at or 0)
     return (max(ended) - min(begun)) / 1000
