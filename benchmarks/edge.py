@@ -36,6 +36,14 @@ class Found(msgspec.Struct, frozen=True):
     cpu_s: float
 
 
+class Seen(msgspec.Struct, frozen=True):
+    """A worker at one moment: bytes written, CPU seconds, and when the file and its log were written, how large."""
+
+    written: int
+    cpu_s: float
+    files: tuple[tuple[int, int], ...]
+
+
 def singly(found: Jobs, jobs: int) -> None:
     """Enqueue each job by a call of its own."""
     for _ in range(jobs):
@@ -170,15 +178,27 @@ def _idle(plan: Plan) -> list[Row]:
         }
         workers = {what: _at_rest(running, path, argv) for what, (path, argv) in commands.items()}
         time.sleep(plan.size(10, 1))
-        before = {what: (worker.written(), worker.cpu_s()) for what, worker in workers.items()}
+        before = {what: _seen(worker, commands[what][0]) for what, worker in workers.items()}
         time.sleep(seconds)
-        after = {what: (worker.written(), worker.cpu_s()) for what, worker in workers.items()}
-    rows: list[Row] = []
-    for what, (written, cpu_s) in before.items():
-        wrote, used = after[what][0] - written, after[what][1] - cpu_s
-        row: Row = {"worker": what, "seconds": seconds, "bytes": wrote, "bytes an hour": wrote * HOUR_S // seconds}
-        rows.append(row | {"CPU s/min": used / seconds * 60})
-    return rows
+        after = {what: _seen(worker, commands[what][0]) for what, worker in workers.items()}
+    return [_idle_row(what, seconds, seen, after[what]) for what, seen in before.items()]
+
+
+def _seen(worker: WorkerProcess, path: Path) -> Seen:
+    states = (one.stat() for one in path.parent.glob(f"{path.name}*") if one.is_file())
+    return Seen(worker.written(), worker.cpu_s(), tuple((state.st_mtime_ns, state.st_size) for state in states))
+
+
+def _idle_row(what: str, seconds: float, before: Seen, after: Seen) -> Row:
+    wrote = after.written - before.written
+    return {
+        "worker": what,
+        "seconds": seconds,
+        "bytes": wrote,
+        "bytes an hour": round(wrote * HOUR_S / seconds),
+        "file and log": "untouched" if after.files == before.files else "written",
+        "CPU s/min": (after.cpu_s - before.cpu_s) / seconds * 60,
+    }
 
 
 def _at_rest(running: ExitStack, path: Path, argv: list[str]) -> WorkerProcess:

@@ -20,10 +20,9 @@ class Jobs(NamedTuple):
 
 
 class Bodies(NamedTuple):
-    """Tasks that take so many milliseconds: asleep, asleep in a coroutine, or of the CPU."""
+    """Tasks that take so many milliseconds: asleep, or of the CPU."""
 
     doze: Task[[int], None]
-    doze_async: Task[[int], None]
     burn: Task[[int], None]
 
 
@@ -63,13 +62,18 @@ def declare_echo(app: Liteq) -> Task[[str], int]:
 
 
 def declare_bodies(app: Liteq) -> Bodies:
-    """Add the tasks that take a known time."""
+    """Add the functions that take a known time."""
+    return Bodies(app.task(name="doze")(doze), app.task(name="burn")(burn))
+
+
+def declare_coroutine_body(app: Liteq) -> Task[[int], None]:
+    """Add a coroutine task that sleeps for so many milliseconds."""
 
     @app.task(name="doze_async")
     async def doze_async(ms: int) -> None:
         await asyncio.sleep(ms / 1000)
 
-    return Bodies(app.task(name="doze")(doze), doze_async, app.task(name="burn")(burn))
+    return doze_async
 
 
 def doze(ms: int) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from benchmarks.harness import Plan, Row, Table, load
-from benchmarks.jobs import Durability, burn, declare, declare_bodies, doze
+from benchmarks.jobs import Durability, burn, declare, declare_bodies, declare_coroutine_body, doze
 from benchmarks.process import ROOT, WorkerProcess, worker_argv
 from benchmarks.spans import span_s, wait_for_workers, wait_until_left
 from benchmarks.wanted import at_least
@@ -75,6 +75,7 @@ BODIES = {
     "burn": Body("CPU 1 ms", 1, 600, sleeps=False, bare=lambda: burn(1)),
     "command": Body("command true", 0, 150, sleeps=False, bare=run_program),
 }
+WORKERS = {"--bodies": ("doze1", "doze10", "burn", "command"), "--coroutine-bodies": ("async1", "async10")}
 SHAPES = [Shape(processes, slots) for processes in (1, 2) for slots in (1, 4, 16)]
 JUDGED = ("burn", Shape(2, 1))
 
@@ -102,42 +103,58 @@ def measure(plan: Plan) -> list[Table]:
     ]
 
 
-def jobs_of(plan: Plan, name: str, slots: int) -> int:
-    """Give how many jobs a run has."""
+def jobs_of(plan: Plan, name: str, at_once: int) -> int:
+    """Give how many jobs a run has, so many of which can go on at once."""
     body = BODIES[name]
-    return min(MOST, plan.size(body.often, max(4, body.often // 10)) * (slots if body.sleeps else min(slots, CORES)))
+    return min(MOST, plan.size(body.often, max(4, body.often // 10)) * at_once)
 
 
 def in_shape(plan: Plan, shape: Shape, each_s: dict[str, float]) -> dict[str, Run]:
-    """Start the workers, then run one kind of job after the other; ``each_s`` is what a bare command takes."""
+    """Run one kind of job after the other; ``each_s`` is what a bare command takes.
+
+    Coroutine jobs have workers of their own: one that knows of coroutines has an event loop beside its slots.
+    """
     runs: dict[str, Run] = {}
-    with plan.room() as room, declare(room / "jobs.db", DURABILITY).app as app, ExitStack() as running:
-        flags = ("--bodies", f"--threads={shape.slots}", f"--concurrent={shape.slots}")
-        workers = [WorkerProcess(worker_argv(room / "jobs.db", DURABILITY, *flags)) for _ in range(shape.processes)]
-        for worker in workers:
-            running.callback(worker.stop)
-        wait_for_workers(app, shape.processes)
-        calls = calls_of(app)
-        for name, body in BODIES.items():
-            slots = shape.processes * shape.slots
-            jobs = jobs_of(plan, name, slots if body.sleeps or body.ms == 0 else shape.processes)
-            at_once = slots if body.sleeps else min(CORES, slots if body.ms == 0 else shape.processes)
-            cpu_s = sum(worker.cpu_s() for worker in workers)
-            span = _span(app, calls[name], jobs)
-            cpu_s = sum(worker.cpu_s() for worker in workers) - cpu_s
-            bare = bare_s(plan, name, shape.processes, jobs) if body.bare and shape.slots == 1 else None
-            runs[name] = Run(jobs, span, cpu_s, jobs * each_s.get(name, body.ms / 1000) / at_once, bare)
+    for flag, names in WORKERS.items():
+        with plan.room() as room, declare(room / "jobs.db", DURABILITY).app as app, ExitStack() as running:
+            flags = (flag, f"--threads={shape.slots}", f"--concurrent={shape.slots}")
+            workers = [WorkerProcess(worker_argv(room / "jobs.db", DURABILITY, *flags)) for _ in range(shape.processes)]
+            for worker in workers:
+                running.callback(worker.stop)
+            wait_for_workers(app, shape.processes)
+            calls = calls_of(app)
+            for name in names:
+                runs[name] = _run(plan, shape, name, each_s, app, calls[name], workers)
     return runs
+
+
+def _run(
+    plan: Plan,
+    shape: Shape,
+    name: str,
+    each_s: dict[str, float],
+    app: Liteq,
+    call: Call[Any],
+    workers: list[WorkerProcess],
+) -> Run:
+    body, slots = BODIES[name], shape.processes * shape.slots
+    at_once = slots if body.sleeps else min(CORES, shape.processes if body.ms else slots)
+    jobs = jobs_of(plan, name, at_once)
+    cpu_s = sum(worker.cpu_s() for worker in workers)
+    span = _span(app, call, jobs)
+    cpu_s = sum(worker.cpu_s() for worker in workers) - cpu_s
+    bare = bare_s(plan, name, shape.processes, jobs) if body.bare and shape.slots == 1 else None
+    return Run(jobs, span, cpu_s, jobs * each_s.get(name, body.ms / 1000) / at_once, bare)
 
 
 def calls_of(app: Liteq) -> dict[str, Call[Any]]:
     """Give a call for each body."""
-    bodies = declare_bodies(app)
+    bodies, doze_async = declare_bodies(app), declare_coroutine_body(app)
     return {
         "doze1": bodies.doze.call(1),
         "doze10": bodies.doze.call(10),
-        "async1": bodies.doze_async.call(1),
-        "async10": bodies.doze_async.call(10),
+        "async1": doze_async.call(1),
+        "async10": doze_async.call(10),
         "burn": bodies.burn.call(1),
         "command": app.command(COMMAND),
     }

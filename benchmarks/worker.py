@@ -2,7 +2,8 @@
 
 It imports liteq and nothing of the command line, as an application that calls ``app.work()`` does. The flags are
 ``--burst``, ``--threads=N``, ``--concurrent=N`` (coroutines at once), and what it knows beside jobs that do nothing:
-``--coroutines``, ``--echo``, ``--bodies``. Read by hand, for argparse would be part of the memory that is measured.
+``--coroutines``, ``--echo``, ``--bodies``, ``--coroutine-bodies``. They are read by hand, for argparse would be part of
+the memory that is measured.
 """
 
 import sys
@@ -10,19 +11,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from benchmarks.jobs import Durability, declare, declare_bodies, declare_coroutine, declare_echo
+from benchmarks.jobs import (
+    Durability,
+    declare,
+    declare_bodies,
+    declare_coroutine,
+    declare_coroutine_body,
+    declare_echo,
+)
+
+MORE = {
+    "--coroutines": declare_coroutine,
+    "--echo": declare_echo,
+    "--bodies": declare_bodies,
+    "--coroutine-bodies": declare_coroutine_body,
+}
 
 
 def main() -> None:
     """Work on the file until told to stop, or with ``--burst`` until nothing is left."""
     path, durability, *flags = sys.argv[1:]
     with declare(Path(path), cast("Durability", durability)).app as app:
-        if "--coroutines" in flags:
-            declare_coroutine(app)
-        if "--echo" in flags:
-            declare_echo(app)
-        if "--bodies" in flags:
-            declare_bodies(app)
+        for flag in MORE.keys() & flags:
+            MORE[flag](app)
         threads, coroutines = number(flags, "threads", 1), number(flags, "concurrent", 100)
         app.work(burst="--burst" in flags, threads=threads, coroutines=coroutines)
 
