@@ -93,7 +93,7 @@ KINDS = {
 def measure(plan: Plan) -> list[Table]:
     """Give a table of what jobs write, one of what an idle worker does, and what is wanted of that."""
     before = load()
-    rows = [_row(plan, name, kind) for kind in BOTH for name in KINDS]
+    rows = [_row(plan, name, kind) for kind in (BOTH[:1] if plan.quick else BOTH) for name in KINDS]
     jobs = Table(title="written to the disk", rounds=plan.rounds, load=(before, load()), rows=rows)
     before = load()
     idle = _idle(plan)

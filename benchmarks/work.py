@@ -88,21 +88,23 @@ def measure(plan: Plan) -> list[Table]:
     found: dict[tuple[str, Shape], list[Run]] = {}
     for _ in range(plan.rounds):
         each_s = {name: bare_s(plan, name, 1) / jobs_of(plan, name, 1) for name, one in BODIES.items() if one.ms == 0}
-        for shape in SHAPES + UNSYNCED:
+        for shape in shapes(plan):
             for name, run in in_shape(plan, shape, each_s).items():
                 found.setdefault((name, shape), []).append(run)
     loads = (before, load())
     rows = [
-        _row(name, shape, found[name, shape])
-        for name in BODIES
-        for shape in SHAPES + UNSYNCED
-        if (name, shape) in found
+        _row(name, shape, found[name, shape]) for name in BODIES for shape in shapes(plan) if (name, shape) in found
     ]
     judged = [row for shape in JUDGED for row in _judged(shape, found["burn", shape])]
     return [
         Table(title="jobs that do something", rounds=plan.rounds, load=loads, rows=rows),
         Table(title="work, judged", rounds=plan.rounds, load=loads, rows=judged),
     ]
+
+
+def shapes(plan: Plan) -> list[Shape]:
+    """Give the shapes to measure, in a quick run only those that are judged."""
+    return JUDGED if plan.quick else SHAPES + UNSYNCED
 
 
 def jobs_of(plan: Plan, name: str, at_once: int) -> int:
@@ -202,6 +204,8 @@ def _judged(shape: Shape, runs: list[Run]) -> list[Row]:
     return [
         at_least(f"{what}: share of so many cores", median(run.ideal_s / run.span_s for run in runs), 0.9),
         at_least(f"{what}: of bare processes", median((run.bare_s or 0) / run.span_s for run in runs), 0.9),
+        # Whatever else the machine does: how much of the CPU time that the workers got went into the jobs.
+        at_least(f"{what}: of the CPU time used", median(run.jobs / 1000 / run.cpu_s for run in runs), 0.9),
     ]
 
 
