@@ -8,7 +8,22 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from benchmarks import drain, enqueue, fairness, flat, latency, limit, limits, recovery, schedules
+from benchmarks import (
+    commands,
+    depth,
+    drain,
+    edge,
+    enqueue,
+    fairness,
+    flat,
+    latency,
+    limit,
+    limits,
+    memory,
+    recovery,
+    schedules,
+    work,
+)
 from benchmarks.harness import Plan, Table
 from benchmarks.peers import comparing
 
@@ -18,6 +33,11 @@ QUESTIONS = {
     "drain": drain.measure,
     "fairness": fairness.measure,
     "flat": flat.measure,
+    "work": work.measure,
+    "depth": depth.measure,
+    "memory": memory.measure,
+    "edge": edge.measure,
+    "commands": commands.measure,
     "latency": latency.measure,
     "limits": limits.measure,
     "peers": comparing.measure,

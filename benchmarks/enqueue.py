@@ -1,14 +1,18 @@
-"""How fast do jobs get in: one by one, a thousand at a time, and from four threads at once?"""
+"""How fast do jobs get in: one by one, a thousand at a time, in a caller's commit, from four threads at once?"""
 
 from pathlib import Path
+from statistics import median
 from threading import Thread
 
 from benchmarks import limit, raw
-from benchmarks.harness import Case, Plan, Sample, Table, compare, each, timed
+from benchmarks.harness import Case, Plan, Sample, Table, each, load, rates, ratios, run_by_turns, timed
 from benchmarks.jobs import BOTH, Durability, Jobs, declare
+from benchmarks.wanted import at_least
 
 THREADS = 4
 BATCH = 1_000
+CALLS = 100
+SINGLY, THREADED = "enqueue, one a call", f"enqueue, {THREADS} threads"
 
 
 def singly(path: Path, durability: Durability, jobs: int) -> Sample:
@@ -46,22 +50,40 @@ def by_threads(path: Path, durability: Durability, jobs: int) -> Sample:
     return sample
 
 
+def in_transactions(path: Path, durability: Durability, jobs: int) -> Sample:
+    """Enqueue each job by a call of its own, a hundred calls in one commit of the caller's."""
+    found, sample = _opened(path, durability), Sample(jobs=jobs)
+    with timed(sample):
+        for _ in range(jobs // CALLS):
+            with found.app.engine.transaction():
+                for _ in range(CALLS):
+                    found.noop.enqueue()
+    found.app.close()
+    return sample
+
+
 def measure(plan: Plan) -> list[Table]:
-    """Give the rates of enqueueing beside both yardsticks."""
+    """Give the rates of enqueueing beside both yardsticks, and what threads gain by sharing commits."""
     few, some, many = plan.size(1_000, 100), plan.size(5_000, 1_000), plan.size(20_000, 3_000)
     one, thousand = (raw.SINGLY, limit.SINGLY), (raw.TOGETHER, limit.TOGETHER)
-    found = raw.cases(raw.SINGLY, raw.insert_singly, plan, slow=True)
-    found += raw.cases(limit.SINGLY, limit.insert_singly, plan, slow=True, bare=raw.SINGLY)
-    found += [
-        Case("enqueue, one a call", "full", few, singly, *one),
-        Case("enqueue, one a call", "normal", some, singly, *one),
-        Case("enqueue, 4 threads", "full", 4 * few, by_threads, *one),
+    single = Case(SINGLY, "full", few, singly, *one)
+    threaded = Case(THREADED, "full", THREADS * few, by_threads, *one)
+    cases = raw.cases(raw.SINGLY, raw.insert_singly, plan, slow=True)
+    cases += raw.cases(limit.SINGLY, limit.insert_singly, plan, slow=True, bare=raw.SINGLY)
+    cases += [single, Case(SINGLY, "normal", some, singly, *one), threaded]
+    cases += raw.cases(raw.TOGETHER, raw.insert_together, plan)
+    cases += raw.cases(limit.TOGETHER, limit.insert_together, plan, bare=raw.TOGETHER)
+    for kind in BOTH:
+        cases.append(Case(f"enqueue, {CALLS} calls a commit", kind, some, in_transactions, *thousand))
+        cases.append(Case("enqueue_many, 1,000 a call", kind, many, together, *thousand))
+    before = load()
+    found = run_by_turns(plan, cases)
+    gain = median(ratios(found[threaded], found[single]))
+    judged = [at_least(f"{THREADS} threads over one, one job a call, full", gain, 2.0)]
+    return [
+        rates("enqueue", plan, before, found),
+        Table(title="enqueue, judged", rounds=plan.rounds, load=(before, load()), rows=judged),
     ]
-    found += raw.cases(raw.TOGETHER, raw.insert_together, plan)
-    found += raw.cases(limit.TOGETHER, limit.insert_together, plan, bare=raw.TOGETHER)
-    for durability in BOTH:
-        found.append(Case("enqueue_many, 1,000 a call", durability, many, together, *thousand))
-    return [compare("enqueue", plan, found)]
 
 
 def _opened(path: Path, durability: Durability) -> Jobs:

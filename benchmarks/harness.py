@@ -3,7 +3,7 @@
 import os
 import tempfile
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -104,13 +104,23 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def compare(title: str, plan: Plan, cases: Sequence[Case]) -> Table:
-    """Run every case once a round, by turns, so that a busy minute of the machine falls on all of them."""
+    """Run every case once a round and give their rates."""
     before = load()
+    return rates(title, plan, before, run_by_turns(plan, cases))
+
+
+def run_by_turns(plan: Plan, cases: Sequence[Case]) -> dict[Case, list[Sample]]:
+    """Run every case once a round, by turns, so that a busy minute of the machine falls on all of them."""
     samples: dict[Case, list[Sample]] = {case: [] for case in cases}
     for _ in range(plan.rounds):
         for case in cases:
             with plan.room() as room:
                 samples[case].append(case.run(room / "jobs.db", case.durability, case.jobs))
+    return samples
+
+
+def rates(title: str, plan: Plan, before: float, samples: Mapping[Case, list[Sample]]) -> Table:
+    """Give a row for each case; ``before`` is the load average when its first round began."""
     by_name = {f"{case.label} {case.durability}": found for case, found in samples.items()}
     rows = [_row(case, found, by_name) for case, found in samples.items()]
     return Table(title=title, rounds=plan.rounds, load=(before, load()), rows=rows)
@@ -129,14 +139,15 @@ def _row(case: Case, samples: list[Sample], by_name: dict[str, list[Sample]]) ->
     }
     for yardstick, label in (("of bare", case.bare), ("of own", case.own)):
         beside = by_name.get(f"{label} {case.durability}")
-        row[yardstick] = None if beside is None else median(_ratios(samples, beside))
+        row[yardstick] = None if beside is None else median(ratios(samples, beside))
     if samples[0].each_ns:
         for percent in (50, 99):
             row[f"p{percent} ms"] = median(percentile(sample.each_ns, percent) / 1e6 for sample in samples)
     return row
 
 
-def _ratios(samples: list[Sample], beside: list[Sample]) -> list[float]:
+def ratios(samples: Sequence[Sample], beside: Sequence[Sample]) -> list[float]:
+    """Give the rates of the one divided by those of the other, round by round."""
     pairs = zip(samples, beside, strict=True)
     return [(one.jobs / one.wall_s) / (raw.jobs / raw.wall_s) for one, raw in pairs]
 

@@ -1,5 +1,6 @@
-"""The jobs that are measured: they do nothing, or say when they began."""
+"""The jobs that are measured: they do nothing, say when they began, or take a known time."""
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -16,6 +17,13 @@ class Jobs(NamedTuple):
     app: Liteq
     noop: Task[[], None]
     stamp: Task[[], int]
+
+
+class Bodies(NamedTuple):
+    """Tasks that take so many milliseconds: asleep, or of the CPU."""
+
+    doze: Task[[int], None]
+    burn: Task[[int], None]
 
 
 def declare(path: Path, durability: Durability) -> Jobs:
@@ -41,3 +49,40 @@ def declare_coroutine(app: Liteq) -> Task[[], None]:
         pass
 
     return async_noop
+
+
+def declare_echo(app: Liteq) -> Task[[str], int]:
+    """Add a task that takes a text of any length and gives that."""
+
+    @app.task(name="echo")
+    def echo(text: str) -> int:
+        return len(text)
+
+    return echo
+
+
+def declare_bodies(app: Liteq) -> Bodies:
+    """Add the functions that take a known time."""
+    return Bodies(app.task(name="doze")(doze), app.task(name="burn")(burn))
+
+
+def declare_coroutine_body(app: Liteq) -> Task[[int], None]:
+    """Add a coroutine task that sleeps for so many milliseconds."""
+
+    @app.task(name="doze_async")
+    async def doze_async(ms: int) -> None:
+        await asyncio.sleep(ms / 1000)
+
+    return doze_async
+
+
+def doze(ms: int) -> None:
+    """Sleep so long."""
+    time.sleep(ms / 1000)
+
+
+def burn(ms: int) -> None:
+    """Use so much CPU time in this thread; what others take from the core meanwhile does not count."""
+    end = time.thread_time_ns() + ms * 1_000_000
+    while time.thread_time_ns() < end:
+        pass

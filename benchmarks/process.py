@@ -5,6 +5,7 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
@@ -28,10 +29,25 @@ class WorkerProcess:
         with suppress(psutil.Error, OSError):
             self.peak_rss = max(self.peak_rss, self._process.memory_info().rss, _peak(self._child.pid))
 
+    def rss(self) -> list[int]:
+        """Give the resident bytes of this moment, its own and those of its children."""
+        return [int(process.memory_info().rss) for process in self._with_children()]
+
+    def peaks(self) -> list[int]:
+        """Give the highest resident bytes so far, its own and those of its children (Linux)."""
+        return [_peak(process.pid) for process in self._with_children()]
+
+    def _with_children(self) -> list[psutil.Process]:
+        return [self._process, *self._process.children()]
+
+    def written(self) -> int:
+        """Give the bytes that it and its children have caused to be sent to the disk so far (Linux)."""
+        return sum(written_by(process.pid) for process in self._with_children())
+
     def cpu_s(self) -> float:
-        """Give the CPU seconds used so far."""
-        times = self._process.cpu_times()
-        return float(times.user + times.system)
+        """Give the CPU seconds that it and its children have used so far."""
+        times = [process.cpu_times() for process in self._with_children()]
+        return float(sum(one.user + one.system for one in times))
 
     def join(self, timeout_s: float) -> None:
         """Wait until it has ended by itself, noting its memory. Raises CalledProcessError if it failed."""
@@ -59,11 +75,31 @@ class WorkerProcess:
 @contextmanager
 def worker_process(path: Path, durability: Durability, *flags: str) -> Generator[WorkerProcess]:
     """Run a worker beside the block."""
-    worker = WorkerProcess([sys.executable, "-m", "benchmarks.worker", str(path), durability, *flags])
+    worker = WorkerProcess(worker_argv(path, durability, *flags))
     try:
         yield worker
     finally:
         worker.stop()
+
+
+def worker_argv(path: Path, durability: Durability, *flags: str) -> list[str]:
+    """Give the words that run a worker without the command line."""
+    return [sys.executable, "-m", "benchmarks.worker", str(path), durability, *flags]
+
+
+def command_line(path: Path, *words: str) -> list[str]:
+    """Give the words that run liteq's own command line on the measured application."""
+    return [sys.executable, "-m", "liteq_cli", "--file", str(path), "--app", "benchmarks.crew:app", *words]
+
+
+def written_by(pid: int | Literal["self"]) -> int:
+    """Give the bytes that the process has caused to be sent to the disk.
+
+    proc(5): counted when a page of a file on a disk is dirtied, so a page written twice before the kernel writes
+    it back counts once, and files that live in memory do not count.
+    """
+    lines = Path(f"/proc/{pid}/io").read_text(encoding="ascii").splitlines()
+    return int(dict(line.split(": ") for line in lines)["write_bytes"])
 
 
 def _peak(pid: int) -> int:
