@@ -112,14 +112,17 @@ class Bench:
             self._report()
 
     def _next(self, slot: int) -> Claim | None:
+        cleared = False
         while True:
             try:
                 if not self._ended:
                     return self._claimed.popleft()
             except IndexError:
                 pass  # nothing is laid out: fetch, or wait for who fetches
-            # What has finished must not be charged if this process dies while it is reported.
-            self._runner.slate.clear(slot)
+            if not cleared:
+                # What has finished must not be charged if this process dies while it is reported.
+                self._runner.slate.clear(slot)
+                cleared = True
             with self._changed:
                 if self._fetching:
                     if self._idle and self._verdicts:
@@ -161,8 +164,11 @@ class Bench:
         return self._pace.batch(max(1, self._slots - self._runner.busy(self._slots)))
 
     def _exchange(self, limit: int) -> bool:
+        begun = self._desk.clock.monotonic_ms()
         claims = self._report(limit)
         self._laid_at = self._reported_at
+        if claims:
+            self._pace.note_exchange((self._laid_at - begun) / 1000)
         self._laid = len(claims)
         self._claimed.extend(claims)
         return bool(claims)

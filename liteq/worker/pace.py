@@ -1,16 +1,21 @@
 """How many jobs to claim at once: short ones fly in large batches, long ones spread over workers."""
 
 WORK_AHEAD_S = 0.010
+MOST_AHEAD_S = 0.040
+"""Less than the time after which jobs that wait behind a long one are given back."""
+WORK_PER_EXCHANGE = 10
+"""So many times as long a slot should work as it stands still for the commit: a slow disk takes 5 ms to sync."""
 LARGEST_BATCH = 256
 GROWTH = 8
 """How much larger a batch may be than the one before: a few quick jobs promise little about the next hundred."""
 
 
 class Pace:
-    """Follows the measured length of jobs, and says how many are about ten milliseconds of work for each slot."""
+    """Follows the measured length of jobs and of exchanges, and says how many jobs are enough work for each slot."""
 
     def __init__(self) -> None:
         self._mean_s: float | None = None
+        self._exchange_s = 0.0
         self._last = 1
 
     def note(self, jobs: int, seconds: float) -> None:
@@ -21,8 +26,13 @@ class Pace:
         else:
             self._mean_s = 0.5 * self._mean_s + 0.5 * mean
 
+    def note_exchange(self, seconds: float) -> None:
+        """Take in how long it took to report jobs and to claim others; one that hung for once counts for little."""
+        self._exchange_s = 0.8 * self._exchange_s + 0.2 * min(seconds, MOST_AHEAD_S)
+
     def batch(self, slots: int) -> int:
         """Give how many jobs to claim for so many slots."""
-        wanted = slots if self._mean_s is None else int(slots * WORK_AHEAD_S / max(self._mean_s, 1e-6))
+        ahead = min(max(WORK_AHEAD_S, WORK_PER_EXCHANGE * self._exchange_s), MOST_AHEAD_S)
+        wanted = slots if self._mean_s is None else int(slots * ahead / max(self._mean_s, 1e-6))
         self._last = max(slots, min(wanted, LARGEST_BATCH, self._last * GROWTH))
         return self._last
