@@ -14,7 +14,7 @@ from tests.faults.stock import stock_of
 from tests.faults.vfs import watched
 
 THREADS = 4
-JOBS_EACH = 8
+JOBS_EACH = 24
 
 
 def enqueue_some(engine: SqliteEngine, told: list[int], errors: list[StorageError]) -> None:

@@ -1,6 +1,7 @@
 """Lets concurrent threads share a commit, and so an fsync."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from threading import get_ident
@@ -12,6 +13,9 @@ from liteq.store.sqlite.writer import Inside, Writer
 T = TypeVar("T")
 _PATIENCE_S = 0.05
 """How often who waits looks whether its leader is still there: an interrupt may leave no time to hand on."""
+
+_MOMENT_S = 0.00001
+"""The kernel makes some 60 us of it: short beside a sync, and with four threads it spares every other one."""
 
 
 class _Ticket(Generic[T]):
@@ -63,6 +67,7 @@ class SharedCommit:
         self._waiting: deque[_Ticket[Any]] = deque()
         self._leader: _Ticket[Any] | None = None
         self._party: list[_Ticket[Any]] = []
+        self._last_size = 0
 
     def run(self, verb: Callable[[], T]) -> T:
         """Run the verb in a commit of this thread's or another's; return when that is on the disk."""
@@ -94,7 +99,7 @@ class SharedCommit:
                 ticket.turn.acquire(timeout=_PATIENCE_S)
 
     def _takes_lead(self, ticket: _Ticket[Any]) -> bool:
-        """Make the ticket's thread the leader, of all who wait, if there is none."""
+        """Make the ticket's thread the leader, if there is none."""
         with self._mutex:
             leader = self._leader
             if leader is not None and self._is_gone(leader):
@@ -102,8 +107,6 @@ class SharedCommit:
             if self._leader is not None or ticket.served:
                 return False
             self._leader = ticket
-            self._party = list(self._waiting)
-            self._waiting.clear()
             return True
 
     def _is_gone(self, leader: _Ticket[Any]) -> bool:
@@ -111,7 +114,7 @@ class SharedCommit:
         return leader.thread == get_ident() or not self._inside.has(leader.thread)
 
     def _lead(self, ticket: _Ticket[Any]) -> None:
-        party = list(self._party)
+        party = self._gather()
         try:
             self._writer.run(lambda: self._run_all(party))
         except LiteqError as error:
@@ -123,6 +126,16 @@ class SharedCommit:
             if self._leader is ticket:
                 self._party = []
                 self._hand_on()
+
+    def _gather(self) -> list[_Ticket[Any]]:
+        """Give all who wait, the leader among them; those whom the last commit released have a moment to come again."""
+        if len(self._waiting) < self._last_size:
+            time.sleep(_MOMENT_S)
+        with self._mutex:
+            self._party = list(self._waiting)
+            self._waiting.clear()
+            self._last_size = len(self._party)
+            return list(self._party)
 
     def _hand_on(self) -> None:
         """Let one of those who came meanwhile lead the next commit."""
