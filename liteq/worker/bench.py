@@ -183,12 +183,20 @@ class Bench:
             return
         self._idle = True
         try:
-            self._watch.wait(self._desk.idle_ms(LONGEST_IDLE_MS))
+            self._wait_for_work()
         finally:
             self._idle = False
         too_soon = self._reported_at + LOOK_PAUSE_MS - self._desk.clock.monotonic_ms()
         if too_soon > 0:
             time.sleep(too_soon / 1000)
+
+    def _wait_for_work(self) -> None:
+        """Wait until somebody commits or calls, or a job is due: a look for jobs before that finds none."""
+        due_at = self._desk.next_due()
+        while not (self._ended or self._desk.stopping):
+            left = LONGEST_IDLE_MS if due_at is None else due_at - self._desk.clock.now_ms()
+            if left <= 0 or self._watch.wait(min(left, LONGEST_IDLE_MS)) or self._burst:
+                return
 
     def _pause_in_trouble(self) -> None:
         for _ in range(10):

@@ -113,11 +113,14 @@ class Desk:
             now=now,
         )
 
+    def next_due(self) -> int | None:
+        """Give the instant at which something becomes due, as things stand; None when nothing ever will."""
+        return self.engine.next_due(now=self.clock.now_ms())
+
     def idle_ms(self, longest: int) -> int:
         """Give how long nothing can become due, at most ``longest``."""
-        now = self.clock.now_ms()
-        due = self.engine.next_due(now=now)
-        return longest if due is None else max(0, min(longest, due - now))
+        due = self.next_due()
+        return longest if due is None else max(0, min(longest, due - self.clock.now_ms()))
 
     def done(self) -> int:
         """Give how many attempts have ended here, in whatever way."""
