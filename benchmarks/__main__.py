@@ -25,6 +25,7 @@ from benchmarks import (
     work,
 )
 from benchmarks.harness import Plan, Table
+from benchmarks.page import renew
 from benchmarks.peers import comparing
 
 QUESTIONS = {
@@ -66,6 +67,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few jobs: to see that it runs, not for figures")
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="where the files lie: the disk to measure")
     parser.add_argument("--json", type=Path, help="write the figures there too")
+    parser.add_argument("--page", type=Path, help="put the tables there, in place of those of the same title")
     options = parser.parse_args()
     if unknown := set(options.names) - set(QUESTIONS):
         parser.error(f"no such question: {', '.join(sorted(unknown))}")
@@ -76,6 +78,9 @@ def main() -> None:
         for table in QUESTIONS[name](plan):
             print(f"\n{table.text()}", flush=True)
             tables.append(table)
+    if options.page:
+        for title in renew(options.page, tables):
+            print(f"not in {options.page}: {title}")
     if options.json:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode({"machine": machine(), "tables": tables})))
 

@@ -6,6 +6,9 @@ from pathlib import Path
 from benchmarks import limit, raw
 from benchmarks.harness import Case, Plan, Sample, Table, compare, timed
 from benchmarks.jobs import BOTH, Durability, declare, declare_coroutine
+from benchmarks.wanted import at_least, figure
+
+ONE_SLOT = "worker, 1 slot"
 
 
 def by_threads(path: Path, durability: Durability, jobs: int, threads: int) -> Sample:
@@ -38,8 +41,15 @@ def measure(plan: Plan) -> list[Table]:
     for kind in BOTH:
         jobs = plan.size(20_000, 3_000)
         found += [
-            Case("worker, 1 slot", kind, jobs, partial(by_threads, threads=1), *yardsticks),
+            Case(ONE_SLOT, kind, jobs, partial(by_threads, threads=1), *yardsticks),
             Case("worker, 4 threads", kind, jobs, partial(by_threads, threads=4), *yardsticks),
             Case("worker, 100 coroutines", kind, jobs, by_coroutines, *yardsticks),
         ]
-    return [compare("drain, jobs that do nothing, one worker", plan, found)]
+    table = compare("drain, jobs that do nothing, one worker", plan, found)
+    judged = [
+        at_least("one slot, normal, of own tables", figure(table, ONE_SLOT, "normal", "of own"), 0.7),
+        at_least("one slot, normal, of a bare table", figure(table, ONE_SLOT, "normal", "of bare"), 0.25),
+        at_least("one slot, normal, jobs/s", figure(table, ONE_SLOT, "normal", "jobs/s"), 40_000),
+        at_least("one slot, full, jobs/s", figure(table, ONE_SLOT, "full", "jobs/s"), 30_000),
+    ]
+    return [table, Table(title="drain, judged", rounds=plan.rounds, load=table.load, rows=judged)]

@@ -7,12 +7,13 @@ from threading import Thread
 from benchmarks import limit, raw
 from benchmarks.harness import Case, Plan, Sample, Table, each, load, rates, ratios, run_by_turns, timed
 from benchmarks.jobs import BOTH, Durability, Jobs, declare
-from benchmarks.wanted import at_least
+from benchmarks.wanted import at_least, figure
 
 THREADS = 4
 BATCH = 1_000
 CALLS = 100
 SINGLY, THREADED = "enqueue, one a call", f"enqueue, {THREADS} threads"
+TOGETHER = "enqueue_many, 1,000 a call"
 
 
 def singly(path: Path, durability: Durability, jobs: int) -> Sample:
@@ -70,20 +71,23 @@ def measure(plan: Plan) -> list[Table]:
     threaded = Case(THREADED, "full", THREADS * few, by_threads, *one)
     cases = raw.cases(raw.SINGLY, raw.insert_singly, plan, slow=True)
     cases += raw.cases(limit.SINGLY, limit.insert_singly, plan, slow=True, bare=raw.SINGLY)
-    cases += [single, Case(SINGLY, "normal", some, singly, *one), threaded]
+    cases += [single, Case(SINGLY, "normal", many, singly, *one), threaded]
     cases += raw.cases(raw.TOGETHER, raw.insert_together, plan)
     cases += raw.cases(limit.TOGETHER, limit.insert_together, plan, bare=raw.TOGETHER)
     for kind in BOTH:
         cases.append(Case(f"enqueue, {CALLS} calls a commit", kind, some, in_transactions, *thousand))
-        cases.append(Case("enqueue_many, 1,000 a call", kind, many, together, *thousand))
+        cases.append(Case(TOGETHER, kind, many, together, *thousand))
     before = load()
     found = run_by_turns(plan, cases)
+    table = rates("enqueue", plan, before, found)
     gain = median(ratios(found[threaded], found[single]))
-    judged = [at_least(f"{THREADS} threads over one, one job a call, full", gain, 2.0)]
-    return [
-        rates("enqueue", plan, before, found),
-        Table(title="enqueue, judged", rounds=plan.rounds, load=(before, load()), rows=judged),
+    judged = [
+        at_least("one a call, normal, of own tables", figure(table, SINGLY, "normal", "of own"), 0.7),
+        at_least("one a call, full, of own tables", figure(table, SINGLY, "full", "of own"), 0.85),
+        at_least("1,000 a call, normal, of own tables", figure(table, TOGETHER, "normal", "of own"), 0.6),
+        at_least(f"{THREADS} threads over one, one job a call, full", gain, 2.0),
     ]
+    return [table, Table(title="enqueue, judged", rounds=plan.rounds, load=(before, load()), rows=judged)]
 
 
 def _opened(path: Path, durability: Durability) -> Jobs:

@@ -1,6 +1,7 @@
 """Sets figures beside what is wanted of them."""
 
-from benchmarks.harness import Row
+from benchmarks.harness import Row, Table
+from benchmarks.jobs import Durability
 
 
 def below(what: str, figure: float, limit: float) -> Row:
@@ -16,6 +17,14 @@ def at_most(what: str, figure: float, limit: float) -> Row:
 def at_least(what: str, figure: float, limit: float) -> Row:
     """Give the row of a figure that is not to fall short of the limit."""
     return _judged(what, figure, f">= {limit:g}", ok=figure >= limit)
+
+
+def figure(table: Table, what: str, durability: Durability, column: str) -> float:
+    """Give the figure of that column in the row of the table."""
+    (row,) = (row for row in table.rows if (row["what"], row["durability"]) == (what, durability))
+    found = row[column]
+    assert isinstance(found, (int, float))
+    return found
 
 
 def met(row: Row) -> bool:
