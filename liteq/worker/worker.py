@@ -309,7 +309,7 @@ class Worker:
         names = self._names("coroutine")
         if not names:
             return None
-        # asyncio takes 15 ms and 4 MB, and a worker without coroutines needs none of it.
+        # asyncio takes 15 ms and 5 MB, and a worker without coroutines needs none of it.
         from liteq.worker.coroutines import CoroutineSlots  # noqa: PLC0415
 
         settings = self._settings
