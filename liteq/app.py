@@ -2,10 +2,10 @@
 
 import os
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
 from liteq.batching import Batching
 from liteq.clock import Clock, SystemClock
@@ -31,12 +31,14 @@ from liteq.scheduler import FireResult, Scheduler
 from liteq.schedules import Schedules
 from liteq.signature import PayloadSignature
 from liteq.store.engine import Engine
-from liteq.store.sqlite.engine import SqliteEngine
 from liteq.task import Call, Payload
-from liteq.worker.claims import Claims
-from liteq.worker.leash import Leash
 from liteq.worker.settings import WorkResult, WorkSettings, check_lease
-from liteq.worker.worker import Worker
+
+if TYPE_CHECKING:
+    # Who only enqueues runs no jobs: the rest of the room is loaded where it is needed.
+    from liteq.worker.claims import Claims
+    from liteq.worker.leash import Leash
+    from liteq.worker.worker import Worker
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -87,13 +89,7 @@ class Liteq(Enqueueing, Declaring, Handling, Batching, Locking):
         self.clock: Clock = clock or SystemClock()
         self.tasks = Registry()
         self.tasks.add(COMMAND)
-        self._open: Callable[[], Engine] = lambda: SqliteEngine(
-            self.path,
-            full=self.durability == "full",
-            shared=shared,
-            allow_network=allow_network_filesystem,
-            create=create,
-        )
+        self._create = create
         self._engine: Engine | None = None
         self._scheduler: Scheduler | None = None
         self.schedules = Schedules(
@@ -124,6 +120,18 @@ class Liteq(Enqueueing, Declaring, Handling, Batching, Locking):
                     self._engine = self._open()
                 engine = self._engine
         return engine
+
+    def _open(self) -> Engine:
+        # A quarter of what importing liteq took, and who only declares tasks opens no file.
+        from liteq.store.sqlite.engine import SqliteEngine  # noqa: PLC0415
+
+        return SqliteEngine(
+            self.path,
+            full=self.durability == "full",
+            shared=bool(self.opening["shared"]),
+            allow_network=bool(self.opening["allow_network_filesystem"]),
+            create=self._create,
+        )
 
     def close(self) -> None:
         """Close the file. Used again, the app opens it anew."""
@@ -226,8 +234,10 @@ class Liteq(Enqueueing, Declaring, Handling, Batching, Locking):
         names = check_names(queues, what="queue")
         return WorkSettings(queues=names, retention_ms=self.retention_ms, lease_ms=self.lease_ms, **how)
 
-    def new_worker(self, settings: WorkSettings, leash: Leash | None = None) -> Worker:
+    def new_worker(self, settings: WorkSettings, leash: "Leash | None" = None) -> "Worker":
         """Give a worker that is not running yet; what the program declares, rules and schedules, is stored."""
+        from liteq.worker.worker import Worker  # noqa: PLC0415  see above
+
         self._declare_tasks()
         if settings.scheduler:
             self.schedules.store_declared()
@@ -255,7 +265,7 @@ class Liteq(Enqueueing, Declaring, Handling, Batching, Locking):
         threads: int = 1,
         coroutines: int = 100,
         scheduler: bool = True,
-    ) -> Generator[Worker]:
+    ) -> "Generator[Worker]":
         """Run jobs beside the block, in threads of this process; at its end running jobs are finished."""
         worker = self.new_worker(self._settings(queues, threads=threads, coroutines=coroutines, scheduler=scheduler))
         worker.start()
@@ -272,8 +282,10 @@ class Liteq(Enqueueing, Declaring, Handling, Batching, Locking):
         tasks: Sequence[str] | None = None,
         limit: int = 1,
         wait: bool = True,
-    ) -> Claims:
+    ) -> "Claims":
         """Iterate over claims, consumer style; each is reported by its own methods. ``wait=False`` ends when empty."""
+        from liteq.worker.claims import Claims  # noqa: PLC0415  see above
+
         self._declare_tasks()
         named, places = check_names(tasks, what="task"), check_names(queues, what="queue")
         names = tuple(definition.name for definition in self.tasks) if named is None else named

@@ -3,8 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import timedelta
-from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, cast, overload
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack, cast, overload
 
 from liteq.declared import TaskSettings, declared
 from liteq.importing import importing
@@ -16,6 +15,9 @@ from liteq.model.stored import StoredJobs
 from liteq.registry import Registry
 from liteq.schedules import Schedules, StoredSchedule
 from liteq.task import Call, Payload, Task, TaskDecorator
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo  # 2 ms to load
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -99,7 +101,7 @@ class Declaring(ABC):
         expr: str,
         /,
         *,
-        timezone: str | ZoneInfo = "UTC",
+        timezone: "str | ZoneInfo" = "UTC",
         name: str | None = None,
         **options: Unpack[ScheduleOptions],
     ) -> Callable[[D], D]:

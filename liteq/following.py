@@ -1,6 +1,5 @@
 """What others see of a job while it runs: how far it is, and the parts of its result as they come."""
 
-import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -205,6 +204,8 @@ def _follow(open_follower: Callable[[], _Follower]) -> Generator[Part]:
 
 async def _follow_async(open_follower: Callable[[], _Follower]) -> AsyncGenerator[Part]:
     """Give the parts as they come; a thread waits for them meanwhile, and the loop goes on."""
+    import asyncio  # noqa: PLC0415  15 ms that only coroutines need
+
     follower = await asyncio.to_thread(open_follower)
     try:
         while (parts := await _next_in_thread(follower)) is not None:
@@ -215,6 +216,8 @@ async def _follow_async(open_follower: Callable[[], _Follower]) -> AsyncGenerato
 
 
 async def _next_in_thread(follower: _Follower) -> list[Part] | None:
+    import asyncio  # noqa: PLC0415  see above
+
     look = asyncio.ensure_future(asyncio.to_thread(follower.next))
     try:
         return await asyncio.shield(look)

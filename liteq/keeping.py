@@ -1,6 +1,5 @@
 """The part of a task's context by which it says how far it is, and keeps things for its next attempt."""
 
-import asyncio
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
@@ -51,6 +50,8 @@ class Keeping(ABC):
 
     async def acheckpoint(self, value: object) -> None:
         """As ``checkpoint``, for coroutines: the loop goes on while the disk is waited for."""
+        import asyncio  # noqa: PLC0415  15 ms that only coroutines need
+
         await asyncio.to_thread(self._remember().save, value)
 
     @overload
@@ -125,6 +126,8 @@ class _Step:
         return value
 
     async def run_async(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        import asyncio  # noqa: PLC0415  see above
+
         # The name is taken before anything is waited for: two steps side by side must not share it.
         stored = self._memory.begin_step(self._name)
         if stored is not None:

@@ -1,6 +1,5 @@
 """Named locks, as applications and tasks hold them: taken, waited for, lost and let go. The order is the engine's."""
 
-import asyncio
 import logging
 import sys
 import threading
@@ -14,7 +13,6 @@ from typing import Any, Protocol
 
 import msgspec
 
-from liteq.aside import aside
 from liteq.clock import Clock, to_datetime
 from liteq.errors import ForkedClient, LiteqError, LockLost, LockTimeout, WrongState
 from liteq.model.instants import to_ms
@@ -130,6 +128,8 @@ class Lock:
         self._locks.let_go(self._leave(), quiet=error is not None)
 
     async def __aenter__(self) -> HeldLock:
+        from liteq.aside import aside  # noqa: PLC0415  it imports asyncio: 15 ms that only coroutines need
+
         stop, who = _Stop(), self._locks.who(self._attempt)
         held = await aside(
             lambda: self._locks.take(self.name, self._timeout_ms, who, stop),
@@ -142,6 +142,8 @@ class Lock:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
+        from liteq.aside import aside  # noqa: PLC0415  see above
+
         held, quiet = self._leave(), error is not None
         await aside(lambda: self._locks.let_go(held, quiet=quiet), stop=_nothing, undo=_forget)
 
@@ -299,7 +301,12 @@ class Locks:
         return LockTimeout(words, name=name, pid=found.pid, what=found.what, since=since)
 
 
-def _asyncio_task() -> "asyncio.Task[Any] | None":
+def _asyncio_task() -> Any:
+    """Give the asyncio task that is asking, or None. A program that has not imported asyncio has none."""
+    if "asyncio" not in sys.modules:
+        return None
+    import asyncio  # noqa: PLC0415  see above
+
     try:
         return asyncio.current_task()
     except RuntimeError:

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from typing import Any, cast
 
 from liteq.declared import Declared
@@ -35,6 +34,8 @@ class Registry:
         found = self.get(name)
         if found is None:
             near = sorted(known for known in self._by_name if name and name in known)[:3]
+            from difflib import get_close_matches  # noqa: PLC0415  only mistakes need it
+
             near = near or get_close_matches(name[:80], self._by_name, n=1)
             hint = f"; did you mean {', '.join(near)}?" if near else ""
             raise UnknownTask(f"no task is called {name[:80]!r} here{hint}")

@@ -3,9 +3,7 @@
 import importlib
 import importlib.util
 import re
-import zoneinfo
 from datetime import UTC, tzinfo
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
@@ -25,6 +23,8 @@ def load_zone(key: str) -> tzinfo:
     """
     if key == "UTC":
         return UTC
+    import zoneinfo  # noqa: PLC0415  2 ms, and many programs have no schedule or all of them in UTC
+
     if len(key) > _LONGEST_KEY or not _KEY.fullmatch(key) or key.partition("/")[0] in _NOT_A_PLACE:
         shown = repr(key[:_LONGEST_KEY])
         raise InvalidSchedule(f"time zone: {shown} is not the name of one, such as 'Europe/Berlin' or 'UTC'")
@@ -35,6 +35,9 @@ def load_zone(key: str) -> tzinfo:
 
 
 def _suggestion(key: str) -> str:
+    import zoneinfo  # noqa: PLC0415  see above
+    from difflib import get_close_matches  # noqa: PLC0415
+
     by_lower = {known.lower(): known for known in zoneinfo.available_timezones()}
     close = get_close_matches(key.lower(), by_lower, n=1)
     return f"; did you mean {by_lower[close[0]]!r}?" if close else ""
@@ -48,6 +51,8 @@ def tzdata_version() -> str:
     the zones themselves it is read once, so a system update shows after a restart. A stored next tick is
     stale when its row names another release.
     """
+    import zoneinfo  # noqa: PLC0415  see above
+
     for folder in map(Path, zoneinfo.TZPATH):
         if (folder / "Etc" / "UTC").exists():
             return _release_in(folder)

@@ -6,10 +6,10 @@ of month up to 31, so that some names would skip the short months. Jenkins, wher
 """
 
 import re
-from hashlib import blake2b
 
 from liteq.model.cron_check import HASH
 from liteq.model.cron_fields import DAY_OF_MONTH, FIELDS, Field
+from liteq.model.draw import drawn_from
 
 _IN_EVERY_MONTH = 28
 
@@ -30,6 +30,5 @@ def _drawn(field: Field, match: re.Match[str], name: str) -> str:
     high = int(match["high"] or (_IN_EVERY_MONTH if field is DAY_OF_MONTH else field.high))
     width = high - low + 1
     step = int(match["step"] or width)
-    digest = blake2b(f"{field.name}:{name}".encode(), digest_size=8).digest()
-    value = low + int.from_bytes(digest) % min(step, width)
+    value = low + drawn_from(f"{field.name}:{name}") % min(step, width)
     return f"{value}-{high}/{step}" if value + step <= high else str(value)

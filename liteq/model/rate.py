@@ -29,7 +29,7 @@ _WORDS = {
     **dict.fromkeys(("d", "day", "days"), "d"),
 }
 _LONG = {"s": "second", "min": "minute", "h": "hour", "d": "day"}
-_FORM = re.compile(r"(\d{1,9}) ?(?:/| per ) ?(\d{1,9})? ?([a-z]{1,7})(?: burst (\d{1,9}))?", re.ASCII)
+_FORM = r"(?a)(\d{1,9}) ?(?:/| per ) ?(\d{1,9})? ?([a-z]{1,7})(?: burst (\d{1,9}))?"
 _HOW = "write '100/minute', '5/s', '3 per 10s' or '100/hour burst 20'"
 
 
@@ -62,7 +62,7 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
 
         A period is a unit, ``s``, ``minute``, ``h``, ``days``, ``ms`` and so on, with a number before it where wanted.
         """
-        found = _FORM.fullmatch(" ".join(text.lower().split())) if len(text) <= LONGEST_TEXT else None
+        found = re.fullmatch(_FORM, " ".join(text.lower().split())) if len(text) <= LONGEST_TEXT else None
         unit = None if found is None else _WORDS.get(found[3])
         if found is None or unit is None:
             raise InvalidOption(f"{shown(text)} is no rate: {_HOW}")

@@ -5,7 +5,6 @@ expression draws on the name, an interval counts from the moment. Ticks and inst
 """
 
 from datetime import datetime
-from hashlib import blake2b
 from typing import Annotated, Literal, Self
 
 import msgspec
@@ -17,6 +16,7 @@ from liteq.errors import InvalidOption, InvalidSchedule
 from liteq.model import ticks
 from liteq.model.cron import CronSpec, compile_cron
 from liteq.model.cron_words import describe_calendar
+from liteq.model.draw import drawn_from
 from liteq.model.instants import instant_ms
 from liteq.model.schedule_options import Options
 from liteq.model.schedule_words import duration_words, instant_words
@@ -75,8 +75,7 @@ class Schedule(Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unkno
 
     def jitter_ms(self, name: str, tick_ms: int) -> int:
         """Give the delay of a tick's job, from 0 to the jitter allowed: the same whenever it is asked."""
-        digest = blake2b(f"{name}:{tick_ms}".encode(), digest_size=8).digest()
-        return int.from_bytes(digest) % (self.options.max_jitter_ms + 1)
+        return drawn_from(f"{name}:{tick_ms}") % (self.options.max_jitter_ms + 1)
 
     def describe(self) -> str:
         """Give the schedule in plain English, such as ``at 02:00 every day, Europe/Berlin``."""

@@ -6,14 +6,16 @@ those.
 
 import warnings
 from datetime import datetime, timedelta
-from typing import Unpack
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Unpack
 
 from liteq.errors import InvalidOption, InvalidSchedule
 from liteq.model.cron_check import MAX_LENGTH
 from liteq.model.instants import instant_ms, to_ms
 from liteq.model.schedule import At, Cron, Every, Manual
 from liteq.model.schedule_options import ScheduleOptions, read_options
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo  # 2 ms to load
 
 _MAX_PERIOD_MS = 3653 * 86_400_000
 _FINEST_MS = 1000
@@ -23,7 +25,7 @@ class ScheduleWarning(UserWarning):
     """A schedule that is legal, but seldom what was meant."""
 
 
-def cron(expr: str, *, timezone: str | ZoneInfo = "UTC", **options: Unpack[ScheduleOptions]) -> Cron:
+def cron(expr: str, *, timezone: "str | ZoneInfo" = "UTC", **options: Unpack[ScheduleOptions]) -> Cron:
     """Give a schedule by minute, hour, day of month, month, day of week, and if wanted second and year.
 
     ``timezone`` is UTC unless named, never the machine's: a schedule that lives in a file must mean the same
@@ -36,9 +38,9 @@ def cron(expr: str, *, timezone: str | ZoneInfo = "UTC", **options: Unpack[Sched
     return schedule
 
 
-def cron_later(expr: str, *, timezone: str | ZoneInfo = "UTC", **options: Unpack[ScheduleOptions]) -> Cron:
+def cron_later(expr: str, *, timezone: "str | ZoneInfo" = "UTC", **options: Unpack[ScheduleOptions]) -> Cron:
     """Give the same schedule unread, for decorators: a mistake in the expression shows at its first use."""
-    key = timezone.key if isinstance(timezone, ZoneInfo) else timezone
+    key = getattr(timezone, "key", timezone)  # zoneinfo need not be loaded to see that it is none of its own
     return Cron(expr=_text(expr, "cron"), timezone=_text(key, "time zone"), options=read_options(options))
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from liteq.clock import Clock
 from liteq.errors import InvalidOption, LiteqError
@@ -25,7 +25,6 @@ from liteq.store.engine import Engine, Slate, Watch
 from liteq.worker.alarm import Alarm
 from liteq.worker.bench import Bench
 from liteq.worker.breakers import BreakerLog
-from liteq.worker.coroutines import CoroutineSlots
 from liteq.worker.desk import Desk
 from liteq.worker.hearing import Hearing
 from liteq.worker.leash import Leash
@@ -36,6 +35,9 @@ from liteq.worker.scheduling import SchedulerLoop
 from liteq.worker.settings import WorkResult, WorkSettings, result_of
 from liteq.worker.tender import Tender
 from liteq.worker.verdict import Judge
+
+if TYPE_CHECKING:
+    from liteq.worker.coroutines import CoroutineSlots  # for its name alone: it is loaded where it is needed
 
 MAX_SLOTS = 1_000
 LOOK_EVERY_S = 0.1
@@ -207,7 +209,7 @@ class Worker:
             must_leave=self._must_leave,
         )
 
-    def _new_tender(self, desk: Desk, runner: Runner, bench: Bench, coroutines: CoroutineSlots | None) -> Tender:
+    def _new_tender(self, desk: Desk, runner: Runner, bench: Bench, coroutines: "CoroutineSlots | None") -> Tender:
         return Tender(
             desk,
             runner,
@@ -221,7 +223,7 @@ class Worker:
             stop_coroutine=None if coroutines is None else coroutines.stop_asked,
         )
 
-    def _limits(self, desk: Desk, runner: Runner, bench: Bench, coroutines: CoroutineSlots | None) -> Limits:
+    def _limits(self, desk: Desk, runner: Runner, bench: Bench, coroutines: "CoroutineSlots | None") -> Limits:
         return Limits(
             desk,
             runner,
@@ -240,7 +242,7 @@ class Worker:
             return "max_jobs"
         return "burst" if self._settings.burst and self._desk is not None and not self._desk.stopping else ""
 
-    def _serve(self, bench: Bench, runner: Runner, coroutines: CoroutineSlots | None) -> None:
+    def _serve(self, bench: Bench, runner: Runner, coroutines: "CoroutineSlots | None") -> None:
         threads = [
             threading.Thread(target=bench.serve, args=(slot,), name=f"liteq-slot-{slot}", daemon=True)
             for slot in range(1, self._settings.threads)
@@ -268,7 +270,7 @@ class Worker:
         while runner.runs_commands() and self._clock.monotonic_ms() < end:
             time.sleep(COMMANDS_LOOK_S)
 
-    def _join_coroutines(self, coroutines: CoroutineSlots) -> None:
+    def _join_coroutines(self, coroutines: "CoroutineSlots") -> None:
         if not self._settings.burst and self._desk is not None:
             # The thread slots have ended, so this worker ends; in a burst the coroutines find their own end.
             self._desk.stopping = True
@@ -303,10 +305,13 @@ class Worker:
             run.finish()
         desk.release([run.claim for run in runs], "the worker left before it had ended", unstarted=False)
 
-    def _coroutines(self, desk: Desk, runner: Runner) -> CoroutineSlots | None:
+    def _coroutines(self, desk: Desk, runner: Runner) -> "CoroutineSlots | None":
         names = self._names("coroutine")
         if not names:
             return None
+        # asyncio takes 15 ms and 5 MB, and a worker without coroutines needs none of it.
+        from liteq.worker.coroutines import CoroutineSlots  # noqa: PLC0415
+
         settings = self._settings
         return CoroutineSlots(
             desk,

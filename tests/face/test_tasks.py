@@ -288,11 +288,25 @@ def test_a_script_run_directly_and_one_imported_agree_on_the_names(tmp_path: Pat
 
 
 def test_importing_liteq_loads_nothing_heavy() -> None:
-    code = "import liteq, sys; print(sorted({'typer', 'rich', 'croniter', 'pydantic'} & set(sys.modules)))"
+    heavy = {"typer", "rich", "croniter", "pydantic", "asyncio", "ssl", "hashlib", "zoneinfo", "psutil", "apsw"}
+    code = f"import liteq, sys; print(sorted({heavy} & set(sys.modules)))"
 
     printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
     assert printed.strip() == "[]"
+
+
+def test_only_a_worker_with_coroutines_loads_asyncio(tmp_path: Path) -> None:
+    code = (
+        "import sys; from liteq import Liteq; app = Liteq('jobs.db'); plain = app.task(name='plain')(lambda: 1)\n"
+        "plain.enqueue()\n"
+        "with app.lock('l'): assert app.work(burst=True).completed == 1\n"
+        "assert not {'asyncio', 'ssl', 'hashlib'} & set(sys.modules)\n"
+        "async def later() -> None: pass\n"
+        "app.task(name='later')(later).enqueue(); assert app.work(burst=True).completed == 1"
+    )
+
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
 
 
 def test_a_retry_is_checked_when_it_is_written() -> None:

@@ -5,7 +5,6 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator
-from importlib.metadata import Distribution, PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
@@ -112,6 +111,12 @@ def _python() -> Finding:
 
 def _distribution() -> Finding:
     """The name on the package index is somebody else's, with the same name to import."""
+    from importlib.metadata import (  # noqa: PLC0415  8 ms that every other command would wait for too
+        PackageNotFoundError,
+        distribution,
+        packages_distributions,
+    )
+
     seat = Path(liteq.__file__).resolve()
     seen = f"liteq {liteq.__version__} in {str(seat.parent)!r}"
     strangers = sorted(set(packages_distributions().get("liteq", [])) - {DISTRIBUTION})
@@ -123,7 +128,8 @@ def _distribution() -> Finding:
     except PackageNotFoundError:
         advice = f"pip install {DISTRIBUTION}"
         return Finding(what="package", verdict="warn", seen=f"{seen}, not installed as a package", advice=advice)
-    if not _holds(ours, seat):
+    files = [Path(str(ours.locate_file(one))) for one in ours.files or () if one.name == seat.name]
+    if not _holds(files, ours.read_text("direct_url.json"), seat):
         advice = (
             f"it hides {DISTRIBUTION} {ours.version}, which is installed; look at PYTHONPATH and the present folder"
         )
@@ -131,12 +137,12 @@ def _distribution() -> Finding:
     return Finding(what="package", verdict="ok", seen=f"{DISTRIBUTION} {ours.version}")
 
 
-def _holds(ours: Distribution, seat: Path) -> bool:
+def _holds(files: list[Path], origin: str | None, seat: Path) -> bool:
     """Tell whether the file is one that the distribution installed, or lies in the folder it was made editable in."""
-    if any(Path(str(ours.locate_file(one))).resolve() == seat for one in ours.files or () if one.name == seat.name):
+    if any(file.resolve() == seat for file in files):
         return True
     try:
-        url = urlsplit(str(json.loads(ours.read_text("direct_url.json") or "{}").get("url", "")))
+        url = urlsplit(str(json.loads(origin or "{}").get("url", "")))
     except (ValueError, AttributeError):
         return False
     return url.scheme == "file" and Path(unquote(url.path)).resolve() in seat.parents

@@ -3,7 +3,7 @@
 A holder is one open engine. Its life lock is taken with its first named lock and falls with its process.
 """
 
-import secrets
+import random
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -138,7 +138,7 @@ class Locking:
 
     def _enrol(self) -> int:
         # Drawn, not counted: a number that a rollback takes back would be given out again while its file is held here.
-        life = self.file.sidecar.hold_life(secrets.randbits(62), kind=KIND)
+        life = self.file.sidecar.hold_life(random.SystemRandom().getrandbits(62), kind=KIND)
         identity = life.identity()
         values = {
             "holder_id": identity.worker_id,
