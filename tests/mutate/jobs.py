@@ -230,8 +230,8 @@ JOBS_FAULTS = (
         name="a claim does not raise the attempt",
         path=SQL,
         within="-- name: claim\n",
-        old="attempt     = attempt + 1",
-        new="attempt     = max(attempt, 1)",
+        old="attempt    = attempt + 1",
+        new="attempt    = max(attempt, 1)",
         tests=(MACHINE,),
     ),
     Fault(
