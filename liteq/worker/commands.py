@@ -1,9 +1,11 @@
 """Runs a shell command as a child in a process group of its own, its output captured and bounded."""
 
 import os
+import select
 import selectors
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -168,9 +170,25 @@ def _follow(child: "subprocess.Popen[bytes]", stop: _Stop, output: Output) -> No
             stop.look()
     # Its output may be closed long before it ends.
     while child.poll() is None:
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(LOOK_EVERY_S)
+        _wait(child, LOOK_EVERY_S)
         stop.look()
+
+
+def _wait(child: "subprocess.Popen[bytes]", seconds: float) -> None:
+    """Wait for its end, at most so long. A ``Popen.wait`` with a time looks now and then; the kernel tells at once."""
+    if sys.platform == "linux":
+        # No descriptor may be left, or the kernel be too old.
+        with suppress(OSError):
+            fd = os.pidfd_open(child.pid)
+            try:
+                ended = select.poll()
+                ended.register(fd, select.POLLIN)
+                ended.poll(seconds * 1000)
+            finally:
+                os.close(fd)
+            return
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(seconds)
 
 
 def _end(child: "subprocess.Popen[bytes]", stop: _Stop) -> None:
@@ -179,8 +197,7 @@ def _end(child: "subprocess.Popen[bytes]", stop: _Stop) -> None:
         stop.ask(INTERRUPTED_GRACE_MS)
     while stop.insist():
         if child.poll() is None:
-            with suppress(subprocess.TimeoutExpired):
-                child.wait(SOON_S)
+            _wait(child, SOON_S)
         else:
             time.sleep(SOON_S)
     child.wait()

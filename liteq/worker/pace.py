@@ -36,3 +36,9 @@ class Pace:
         wanted = slots if self._mean_s is None else int(slots * ahead / max(self._mean_s, 1e-6))
         self._last = max(slots, min(wanted, LARGEST_BATCH, self._last * GROWTH))
         return self._last
+
+    def ahead(self, slots: int) -> int:
+        """Give how many jobs so many busy slots will start within the next ten milliseconds, as far as is known."""
+        wanted = 0 if self._mean_s is None else int(slots * WORK_AHEAD_S / max(self._mean_s, 1e-6))
+        self._last = max(1, min(wanted, LARGEST_BATCH, self._last * GROWTH))
+        return min(wanted, self._last)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from liteq.errors import Busy, DiskFull
 from liteq.worker.bench import Bench
 from liteq.worker.breakers import BreakerLog
+from liteq.worker.coroutines import CoroutineSlots
 from liteq.worker.deafness import hear_no_signals
 from liteq.worker.desk import Desk
 from liteq.worker.hearing import Hearing
@@ -50,7 +51,7 @@ class Tender:
         retention_ms: int | None,
         hearing: Hearing,
         breakers: BreakerLog,
-        stop_coroutine: Callable[..., None] | None,
+        coroutines: CoroutineSlots | None,
     ) -> None:
         self._desk = desk
         self._limits = limits
@@ -65,7 +66,7 @@ class Tender:
         self._retention_ms = retention_ms
         self._breakers = breakers
         self._hearing = hearing
-        self._stop_coroutine = stop_coroutine
+        self._coroutines = coroutines
         self._over = False
         self._due: dict[str, int] = {}
         self._told = False
@@ -130,8 +131,7 @@ class Tender:
             self._mind_runs()
         if self._leash is not None and not self._desk.stopping and (wish := self._leash.hear()) is not None:
             self._leave(wish)
-        if self._bench is not None:
-            self._bench.mind()
+        self._mind_claims()
         if self._is_due("around", LOOK_AROUND_EVERY_MS):
             self._look_around()
         if self._is_due("dead", self._deaths.look_again_ms()):
@@ -150,6 +150,13 @@ class Tender:
             self._desk.scribe.write(list(self._runner.runs.values()))
         if self._is_due("cancels", LOOK_FOR_CANCELS_MS):
             self._pass_on_cancels()
+
+    def _mind_claims(self) -> None:
+        """See to what was claimed ahead and does not start."""
+        if self._bench is not None:
+            self._bench.mind()
+        if self._coroutines is not None:
+            self._coroutines.mind()
 
     def _is_due(self, what: str, every_ms: int) -> bool:
         now = self._desk.clock.monotonic_ms()
@@ -185,8 +192,8 @@ class Tender:
             if (run.claim.job_id, run.claim.attempt) in lost:
                 log.warning("job %d was taken from this worker, which had no beat", run.claim.job_id)
                 run.lost = True
-                if self._stop_coroutine is not None:
-                    self._stop_coroutine(run)
+                if self._coroutines is not None:
+                    self._coroutines.stop_asked(run)
 
     def _leave(self, wish: str) -> None:
         if wish == "gone":
@@ -203,8 +210,8 @@ class Tender:
                 self._limits.harden(run)
             if hard is not None and not run.asked_to_stop:
                 run.asked_to_stop = True
-                if self._stop_coroutine is not None:
-                    self._stop_coroutine(run)
+                if self._coroutines is not None:
+                    self._coroutines.stop_asked(run)
 
     def _take_from_dead(self) -> None:
         monotonic = self._desk.clock.monotonic_ms()

@@ -169,7 +169,7 @@ class Worker:
             if scheduling is not None:
                 scheduling.stop()
             tender.stop()
-            self._close(bench, desk, runner)
+            self._close(bench, coroutines, desk, runner)
             watch.close()
         error = bench.error or (coroutines.error if coroutines else None)
         if error is not None:
@@ -220,7 +220,7 @@ class Worker:
             retention_ms=self._settings.retention_ms,
             breakers=BreakerLog(self._engine, self._clock, self._tasks),
             hearing=self._hearing,
-            stop_coroutine=None if coroutines is None else coroutines.stop_asked,
+            coroutines=coroutines,
         )
 
     def _limits(self, desk: Desk, runner: Runner, bench: Bench, coroutines: "CoroutineSlots | None") -> Limits:
@@ -285,9 +285,11 @@ class Worker:
     def _must_leave(self) -> bool:
         return self._leave_at is not None and self._clock.monotonic_ms() >= self._leave_at
 
-    def _close(self, bench: Bench, desk: Desk, runner: Runner) -> None:
+    def _close(self, bench: Bench, coroutines: CoroutineSlots | None, desk: Desk, runner: Runner) -> None:
         try:
             bench.close()
+            if coroutines is not None and not bench.gave_up:
+                coroutines.give_back("the worker left")
             if not bench.gave_up:
                 self._abandon(desk, runner)
         except LiteqError:

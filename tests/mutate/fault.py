@@ -49,6 +49,7 @@ LOCK_MACHINE = "tests/engine/test_lock_machine.py"
 LOCKS_FACE = "tests/face/test_locks.py"
 STREAMS = "tests/face/test_streams.py"
 LOCK_SQL = "liteq/store/sqlite/sql/lock.sql"
+COROUTINES = "tests/worker/test_coroutines.py"
 KILLS = "tests/faults/test_kills.py"
 
 

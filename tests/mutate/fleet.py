@@ -1,6 +1,6 @@
 """Faults in how the dead and the hung are taken from."""
 
-from tests.mutate.fault import COMMANDS, DEATHS, EXPIRE, FLEETS, HANGS, LEASES, REMAINS, SQL, STORE, Fault
+from tests.mutate.fault import COMMANDS, COROUTINES, DEATHS, EXPIRE, FLEETS, HANGS, LEASES, REMAINS, SQL, STORE, Fault
 
 FLEET_FAULTS = (
     Fault(
@@ -230,5 +230,37 @@ FLEET_FAULTS = (
         old="cancel_as_asked(connection, [row[0] for row in jobs], now=now)",
         new="cancel_as_asked(connection, [], now=now)",
         tests=(EXPIRE,),
+    ),
+    Fault(
+        name="coroutine jobs claimed ahead stay behind a long one",
+        path="liteq/worker/coroutines.py",
+        within="def mind",
+        old="> WAITED_TOO_LONG_MS:",
+        new="< 0:",
+        tests=(COROUTINES,),
+    ),
+    Fault(
+        name="coroutine jobs claimed ahead are kept while the worker stops",
+        path="liteq/worker/coroutines.py",
+        within="def give_back",
+        old="self._desk.release(back, reason, unstarted=True)",
+        new="back.clear()",
+        tests=(COROUTINES,),
+    ),
+    Fault(
+        name="a coroutine's verdict waits for the long ones beside it",
+        path="liteq/worker/coroutines.py",
+        within="def _ring_when_due",
+        old="elif self._timer is None:",
+        new="elif self._slots < 0:",
+        tests=(COROUTINES,),
+    ),
+    Fault(
+        name="a coroutine that has ended stays noted as started",
+        path="liteq/worker/coroutines.py",
+        within="def _ended",
+        old="            self._runner.slate.clear(slot)\n",
+        new="            pass\n",
+        tests=(COROUTINES,),
     ),
 )
