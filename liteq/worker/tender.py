@@ -4,11 +4,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from liteq.errors import Busy, DiskFull
 from liteq.worker.bench import Bench
 from liteq.worker.breakers import BreakerLog
-from liteq.worker.coroutines import CoroutineSlots
 from liteq.worker.deafness import hear_no_signals
 from liteq.worker.desk import Desk
 from liteq.worker.hearing import Hearing
@@ -16,6 +16,9 @@ from liteq.worker.leash import Leash
 from liteq.worker.limits import Limits
 from liteq.worker.pulse import Pulse
 from liteq.worker.runner import Runner
+
+if TYPE_CHECKING:
+    from liteq.worker.coroutines import CoroutineSlots  # for its name alone: it is loaded where it is needed
 
 BUSY_TURN_MS = 50
 IDLE_TURN_MS = 500
@@ -51,7 +54,7 @@ class Tender:
         retention_ms: int | None,
         hearing: Hearing,
         breakers: BreakerLog,
-        coroutines: CoroutineSlots | None,
+        coroutines: "CoroutineSlots | None",
     ) -> None:
         self._desk = desk
         self._limits = limits

@@ -285,7 +285,7 @@ class Worker:
     def _must_leave(self) -> bool:
         return self._leave_at is not None and self._clock.monotonic_ms() >= self._leave_at
 
-    def _close(self, bench: Bench, coroutines: CoroutineSlots | None, desk: Desk, runner: Runner) -> None:
+    def _close(self, bench: Bench, coroutines: "CoroutineSlots | None", desk: Desk, runner: Runner) -> None:
         try:
             bench.close()
             if coroutines is not None and not bench.gave_up:
