@@ -49,7 +49,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     guard: Guard | None = None
 
 
-class Call(msgspec.Struct, Generic[R], frozen=True, gc=False):
+class Call(msgspec.Struct, Generic[R], frozen=True):
     """A job that is not enqueued yet: which task, with which arguments and options."""
 
     definition: Definition

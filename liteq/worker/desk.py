@@ -113,13 +113,18 @@ class Desk:
             now=now,
         )
 
-    def next_due(self) -> int | None:
-        """Give the instant at which something becomes due, as things stand; None when nothing ever will."""
-        return self.engine.next_due(now=self.clock.now_ms())
+    @property
+    def counts_jobs(self) -> bool:
+        """Whether the worker ends after so many jobs."""
+        return self._max_jobs is not None
+
+    def next_due(self, since: int) -> int | None:
+        """Give the instant after ``since`` at which something becomes due, as things stand; None when nothing will."""
+        return self.engine.next_due(now=since)
 
     def idle_ms(self, longest: int) -> int:
         """Give how long nothing can become due, at most ``longest``."""
-        due = self.next_due()
+        due = self.next_due(self.clock.now_ms())
         return longest if due is None else max(0, min(longest, due - self.clock.now_ms()))
 
     def done(self) -> int:

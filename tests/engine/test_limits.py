@@ -48,6 +48,19 @@ def test_no_more_jobs_run_at_once_than_the_limit_says(engine: Engine, of: Limite
     assert len(claim_some(engine)) == 1
 
 
+@pytest.mark.parametrize(("limit", "rate"), [(2, None), (None, "2/day burst 2")])
+def test_a_claim_in_an_open_transaction_takes_all_that_the_limit_lets_out(
+    engine: Engine, limit: int | None, rate: str | None
+) -> None:
+    fill(engine, 5)
+    allow(engine, "queue", "default", max_running=limit, rate=rate)
+
+    with engine.transaction():
+        claims = claim_some(engine)
+
+    assert len(claims) == 2
+
+
 def test_a_limit_counts_the_jobs_of_all_tasks_of_the_queue_and_all_queues_of_the_task(engine: Engine) -> None:
     for queue in ("a", "b"):
         for task in TASKS:

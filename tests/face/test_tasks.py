@@ -1,7 +1,9 @@
 """Declaring tasks and enqueueing: what is refused, and that nothing was written then."""
 
+import gc
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -313,3 +315,22 @@ def test_a_retry_is_checked_when_it_is_written() -> None:
     for wrong in (0, -1, 10**9):
         with pytest.raises(InvalidOption):
             Retry(max_failures=wrong)
+
+
+def test_an_app_that_nobody_knows_any_more_is_let_go_with_its_tasks(tmp_path: Path) -> None:
+    def use() -> "weakref.ref[Liteq]":
+        app = Liteq(tmp_path / "jobs.db")
+
+        def clean_up() -> None:
+            app.close()
+
+        def work() -> None:
+            app.close()
+
+        app.task(name="work", on_dead=app.task(name="clean_up")(clean_up).call())(work)
+        return weakref.ref(app)
+
+    gone = use()
+    gc.collect()
+
+    assert gone() is None

@@ -106,8 +106,8 @@ FLOW_FAULTS = (
     Fault(
         name="a limit is forgotten with a transaction that was undone",
         path=f"{STORE}/writer.py",
-        within="def _roll_back",
-        old="            self.epoch += 1\n",
+        within="def transaction",
+        old="                    self.epoch += 1\n",
         new="",
         tests=(PENDING,),
     ),

@@ -294,6 +294,27 @@ def test_a_closed_watch_gives_its_descriptors_back_and_ignores_a_late_wake(
     assert not watch.wait(1)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+def test_watches_that_are_closed_in_quick_succession_leave_others_enough(tmp_path: Path) -> None:
+    still_closing = 0
+
+    def watch_briefly() -> None:
+        nonlocal still_closing
+        for _ in range(50):
+            platform.watch_file(tmp_path / "file").close()
+            names = [thread.name for thread in threading.enumerate()]
+            still_closing = max(still_closing, names.count("liteq-unwatch"))
+
+    threads = [threading.Thread(target=watch_briefly) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    # One that has closed its own and is about to end is counted, too.
+    assert still_closing <= 16
+
+
 def test_a_watch_in_a_missing_folder_waits_without_error(tmp_path: Path) -> None:
     watch = platform.watch_file(tmp_path / "none" / "file")
 

@@ -13,8 +13,9 @@ from types import FrameType
 
 import pytest
 
-from liteq.errors import Busy, FileMoved, UniqueKeyTaken
+from liteq.errors import Busy, FileMoved, QueueFull, StorageError, UniqueKeyTaken
 from liteq.model.job import NewJob, Unique
+from liteq.store.sqlite.checkpoint import SOME_PAGES, Checkpointer
 from liteq.store.sqlite.engine import SqliteEngine
 from liteq.store.sqlite.sidecar import Sidecar
 
@@ -91,6 +92,20 @@ in_child(lambda: [answer_to(enqueue)])
 forked.set()
 for thread in threads:
     thread.join()
+"""
+
+FORK_IN_A_SHARED_COMMIT = """
+def fork():
+    enqueue()
+    if os.fork() == 0:
+        return
+    os.wait()
+def commit():
+    engine.file.shared_commit.run(fork)
+parent, answer = os.getpid(), answer_to(commit)
+if os.getpid() != parent:
+    print("child", answer, flush=True)
+    os._exit(0)
 """
 
 PARENT_GOES_ON = """
@@ -244,6 +259,7 @@ def test_an_interrupt_just_after_the_turn_came_leaves_the_turnstile_free(engine:
     [
         (FORK_WHILE_IDLE, "child refused refused done", 2),
         (FORK_IN_A_TRANSACTION, "child refused refused refused", 3),
+        (FORK_IN_A_SHARED_COMMIT, "child refused", 3),
         (FORK_WHILE_ANOTHER_THREAD_WRITES, "child refused", 3),
     ],
 )
@@ -281,6 +297,58 @@ def test_a_write_to_a_file_that_was_replaced_is_refused_and_the_new_one_left_alo
         enqueue_one(engine)
 
     assert database.read_bytes() == b"theirs"
+
+
+@pytest.mark.parametrize("pages", [SOME_PAGES, 10 * SOME_PAGES])
+def test_a_checkpoint_that_is_interrupted_leaves_nothing_locked(engine: SqliteEngine, pages: int) -> None:
+    checkpointer = engine.file.checkpointer
+    left = nth = 0
+
+    def interrupt(frame: FrameType, event: str, _: object) -> None:
+        nonlocal left
+        if event in {"return", "c_return"} and frame.f_code is Checkpointer.tend.__code__:
+            left -= 1
+            if left == 0:
+                sys.setprofile(None)
+                raise KeyboardInterrupt
+
+    while left == 0:
+        nth += 1
+        left = nth
+        engine.file.writer.wal_pages = pages
+        sys.setprofile(interrupt)
+        try:
+            checkpointer.tend()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.setprofile(None)
+        locked = checkpointer._lock.locked()
+        if locked:
+            checkpointer._lock.release()
+        assert not locked, f"interrupted after call {nth}"
+    assert nth > 2
+
+
+def test_a_limit_whose_end_could_not_be_committed_holds_still(engine: SqliteEngine) -> None:
+    engine.limit_pending("default", 1)
+    enqueue_one(engine)
+    raw = engine.file.writer.connection.raw
+
+    def end_it() -> None:
+        with engine.transaction():
+            engine.limit_pending("default", None)
+            enqueue_one(engine)
+            # SQLite rolls back by itself where a commit fails.
+            raw.set_commit_hook(lambda: True)
+
+    with pytest.raises(StorageError):
+        end_it()
+    raw.set_commit_hook(None)
+
+    with pytest.raises(QueueFull):
+        enqueue_one(engine)
+    assert len(ids(engine)) == 1
 
 
 def test_threads_that_enqueue_at_once_share_durable_commits(engine: SqliteEngine) -> None:

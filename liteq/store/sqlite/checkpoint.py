@@ -56,19 +56,20 @@ class Checkpointer:
 
         ``StorageError`` or one of its kind when the disk fails; the log then stays as it is.
         """
-        pages = self._writer.wal_pages
-        if pages < self._some_pages():
+        if self._writer.wal_pages < self._some_pages() or self._lock.locked():
             return
-        if not self._lock.acquire(blocking=False):
-            return
-        try:
-            self._run(apsw.SQLITE_CHECKPOINT_RESTART if pages >= MANY_PAGES else apsw.SQLITE_CHECKPOINT_PASSIVE)
-            self._writer.wal_pages = 0
-        except Busy:
-            # Another process checkpoints or an old reader pins the log; its next commit tells us the length again.
-            return
-        finally:
-            self._lock.release()
+        # Not acquired by a call: after that an interrupt could leave it to nobody, and closing would wait for ever.
+        with self._lock:
+            pages = self._writer.wal_pages
+            if pages < self._some_pages():
+                # Another thread has just done it.
+                return
+            try:
+                self._run(apsw.SQLITE_CHECKPOINT_RESTART if pages >= MANY_PAGES else apsw.SQLITE_CHECKPOINT_PASSIVE)
+                self._writer.wal_pages = 0
+            except Busy:
+                # Another process checkpoints or an old reader pins the log; its next commit tells us the length again.
+                return
 
     def _some_pages(self) -> int:
         return SOME_PAGES if self._writer.syncs else 2 * SOME_PAGES

@@ -40,7 +40,8 @@ class Claiming:
         held = self.file.writer.holds()
         with self.file.writer.transaction(durable=False):
             # Under the lock it decides: a queue that was paused before gives no job any more, nor does a full limit.
-            gates = gates if held else look(self.file, now=now)
+            # Where limits stand, the look before has taken their room already.
+            gates = gates if held and not gates.limited else look(self.file, now=now)
             self.guarded = frozenset(gates.guarded)
             if self._bring_up(gates, now, telling=telling) or gates.limited:
                 heads = self._heads(*wanted, limit, gates)

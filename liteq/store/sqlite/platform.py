@@ -24,6 +24,7 @@ _AT_ONCE = 1 << 20
 _SHORTEST_PAUSE_MS, _LONGEST_PAUSE_MS = 1, 50
 
 _INOTIFY_EVENT = struct.Struct("iIII")
+_ASIDE = threading.Semaphore(8)
 _IN_MODIFY, _IN_MOVED_TO, _IN_CREATE, _IN_Q_OVERFLOW, _IN_IGNORED = 0x2, 0x80, 0x100, 0x4000, 0x8000
 
 _ERROR_OF_ERRNO: dict[int, type[StorageError]] = {
@@ -248,12 +249,25 @@ def _inotify_on(folder: Path) -> int:
 
 
 def _close_aside(fd: int) -> None:
-    """Close an inotify descriptor: that takes the kernel 10 ms and more, which nobody need wait for."""
+    """Close an inotify descriptor: that takes the kernel 10 ms and more, which nobody need wait for.
+
+    But of a few only: each that is not closed yet is one less for all processes of the user, which have 128.
+    """
+    if not _ASIDE.acquire(blocking=False):
+        os.close(fd)
+        return
     try:
-        threading.Thread(target=os.close, args=(fd,), name="liteq-unwatch", daemon=True).start()
+        threading.Thread(target=_close, args=(fd,), name="liteq-unwatch", daemon=True).start()
     except RuntimeError:
         # No thread can start, such as while the interpreter ends.
+        _close(fd)
+
+
+def _close(fd: int) -> None:
+    try:
         os.close(fd)
+    finally:
+        _ASIDE.release()
 
 
 class PacedWatch:

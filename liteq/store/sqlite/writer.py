@@ -139,6 +139,8 @@ class Writer:
                     self._commit()
                     self._let_go()
                 except BaseException:
+                    # Also where SQLite has rolled back by itself, as after a commit that failed.
+                    self.epoch += 1
                     # Also where an interrupt cut the first letting go short: nothing may stay held.
                     self._let_go()
                     raise
@@ -164,9 +166,11 @@ class Writer:
                 try:
                     self._begin(durable=self._full)
                     done = work()
+                    self.refuse_fork()
                     self._commit()
                     self._let_go()
                 except BaseException:
+                    self.epoch += 1
                     self._let_go()
                     raise
             if self.after_commit is not None:
@@ -252,7 +256,6 @@ class Writer:
         # SQLite has often rolled back by itself already; the first error is the one that counts.
         # A forked child must not even do that: it shares the log's index with its parent.
         if self.connection.in_transaction() and not self._forked():
-            self.epoch += 1
             with suppress(LiteqError):
                 self.connection.plain("ROLLBACK")
 
