@@ -73,6 +73,8 @@ class CoroutineSlots:
         self._leaving = False
         self._reporting = False
         self._looked_at = 0
+        self._asked_at = 0
+        """When the latest look for jobs began. What has come due since then is due still."""
         self._in_vain = 0
         self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -215,6 +217,7 @@ class CoroutineSlots:
         self._in_vain = 0 if found or verdicts else self._in_vain + 1
 
     def _report(self, verdicts: list[Verdict], limit: int) -> int:
+        self._asked_at = self._desk.clock.now_ms()
         claims = self._desk.exchange(verdicts, tasks=self._tasks, limit=limit)
         self._looked_at = self._desk.clock.monotonic_ms()
         # From here the side thread can give them back, should the loop be blocked.
@@ -271,7 +274,7 @@ class CoroutineSlots:
             self._timer = asyncio.get_running_loop().call_later(REPORT_WITHIN_S, self._ring)
 
     def _listen(self) -> bool:
-        return self._watch.wait(self._desk.idle_ms(LONGEST_LISTEN_MS))
+        return self._watch.wait(self._desk.idle_ms(LONGEST_LISTEN_MS, since=self._asked_at))
 
     def _start_next(self, slot: int) -> bool:
         """Start the next claimed job in the slot; tell whether one runs there now."""
