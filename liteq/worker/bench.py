@@ -174,6 +174,7 @@ class Bench:
         self._laid_at = self._reported_at
         if claims:
             self._pace.note_exchange((self._laid_at - begun) / 1000)
+            self._pace.note_sizes(claims)
         self._laid = len(claims)
         self._claimed.extend(claims)
         return bool(claims)
@@ -236,12 +237,17 @@ class Bench:
         return claims
 
     def _give_back(self, reason: str) -> None:
-        back = drain(self._claimed)
-        try:
-            self._desk.release(back, reason, unstarted=True)
-        except BaseException:
-            self._claimed.extend(back)
-            raise
+        give_back(self._claimed, self._desk, reason)
+
+
+def give_back(claimed: deque[Claim], desk: Desk, reason: str) -> None:
+    """Release claims that have not started; after an error they are still held."""
+    back = drain(claimed)
+    try:
+        desk.release(back, reason, unstarted=True)
+    except BaseException:
+        claimed.extend(back)
+        raise
 
 
 def drain(queue: deque[T]) -> list[T]:

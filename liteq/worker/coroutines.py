@@ -20,7 +20,7 @@ from liteq.job import Run, running
 from liteq.model.job import Claim
 from liteq.store.engine import Watch
 from liteq.task import Definition
-from liteq.worker.bench import EXIT_FORKED, LOOK_PAUSE_MS, TROUBLE_PAUSE_MS, WAITED_TOO_LONG_MS, drain
+from liteq.worker.bench import EXIT_FORKED, LOOK_PAUSE_MS, TROUBLE_PAUSE_MS, WAITED_TOO_LONG_MS, drain, give_back
 from liteq.worker.deafness import hear_no_signals
 from liteq.worker.desk import Desk
 from liteq.worker.pace import LARGEST_BATCH, Pace
@@ -108,12 +108,7 @@ class CoroutineSlots:
 
     def give_back(self, reason: str) -> None:
         """Release what has not started; after an error it is still held."""
-        back = drain(self._claimed)
-        try:
-            self._desk.release(back, reason, unstarted=True)
-        except BaseException:
-            self._claimed.extend(back)
-            raise
+        give_back(self._claimed, self._desk, reason)
 
     def unreported(self) -> bool:
         """Tell whether a coroutine has ended that is not reported yet."""
@@ -222,6 +217,8 @@ class CoroutineSlots:
         self._looked_at = self._desk.clock.monotonic_ms()
         # From here the side thread can give them back, should the loop be blocked.
         self._claimed.extend(claims)
+        if claims:
+            self._pace.note_sizes(claims)
         return len(claims)
 
     def _room(self, verdicts: list[Verdict]) -> int:

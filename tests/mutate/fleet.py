@@ -211,6 +211,14 @@ FLEET_FAULTS = (
         tests=(HANGS,),
     ),
     Fault(
+        name="a batch holds any size of arguments",
+        path="liteq/worker/pace.py",
+        within="def _most",
+        old="int(HELD_BYTES / max(self._mean_bytes, 1))",
+        new="LARGEST_BATCH",
+        tests=("tests/worker/test_pace.py",),
+    ),
+    Fault(
         name="workers leave before their forerunner's successor is there",
         path="liteq/worker/recycling.py",
         old=" for child in staying) < wanted:",

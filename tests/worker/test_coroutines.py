@@ -110,6 +110,8 @@ def test_what_was_claimed_ahead_goes_back_from_behind_a_coroutine_that_blocks_th
         free.set()
         until(lambda: app.count_jobs(state="completed") == 121)
 
+    assert app.count_jobs() == app.count_jobs(state="completed") == 121
+
 
 def test_a_coroutine_that_ends_beside_a_long_one_is_reported_soon(app: Liteq, nap: Nap) -> None:
     with working(app, nap, 2):
@@ -120,6 +122,7 @@ def test_a_coroutine_that_ends_beside_a_long_one_is_reported_soon(app: Liteq, na
         nap.enqueue(0)
         # Whatever was forgotten is found when the longest rest is over, after four seconds.
         until(lambda: app.count_jobs(state="completed") == 51, seconds=3)
+        assert app.count_jobs(state="running") == 1, "the long one goes on"
 
 
 def test_a_coroutine_that_has_ended_is_no_longer_noted_as_started(app: Liteq, nap: Nap) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from liteq.worker.pace import LARGEST_BATCH, MOST_AHEAD_S, WORK_AHEAD_S, Pace
+from liteq.model.job import Claim
+from liteq.worker.pace import HELD_BYTES, LARGEST_BATCH, MOST_AHEAD_S, WORK_AHEAD_S, Pace
 
 
 def settled(*, job_s: float, exchange_s: float = 0.0, slots: int = 1) -> int:
@@ -55,3 +56,26 @@ def test_a_commit_that_hung_for_once_changes_little() -> None:
     for _ in range(20):
         pace.note_exchange(0.000_1)
     assert pace.batch(1) == 10
+
+
+def of_size(size: int) -> Claim:
+    """Give a claim with arguments of so many bytes."""
+    facts = dict.fromkeys(Claim.__struct_fields__, 0) | {"args": bytes(size)}
+    return Claim(**facts)  # type: ignore[arg-type]
+
+
+def test_a_batch_of_large_arguments_is_small_and_grows_again_by_and_by() -> None:
+    pace = Pace()
+    for _ in range(10):
+        pace.note(100, 0.000_1)
+        pace.batch(1)
+    assert pace.batch(1) == LARGEST_BATCH
+
+    pace.note_sizes([of_size(1024 * 1024)])
+
+    assert pace.batch(1) == pace.ahead(1) == HELD_BYTES // 1024**2
+    assert pace.batch(8) == 8, "each slot gets a job"
+    for _ in range(20):
+        pace.note_sizes([of_size(10)])
+        pace.batch(1)
+    assert pace.batch(1) == LARGEST_BATCH
