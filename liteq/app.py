@@ -200,11 +200,20 @@ class Liteq(Enqueueing, Declaring, Handling, Batching, Locking):
 
     def _send(self, call: Call[Any]) -> Job[Any]:
         refuse_while_importing()
-        return self._handle(call, self._store([call])[0])
+        return self._handles((call,), self._store((call,)))[0]
 
-    def _handle(self, call: Call[Any], answer: Enqueued) -> Job[Any]:
-        kind = call.definition.signature.result_type
-        return Job(answer.job_id, engine=self.engine, clock=self.clock, result_type=kind, answer=answer.answer)
+    def _handles(self, calls: Sequence[Call[Any]], answers: Sequence[Enqueued]) -> list[Job[Any]]:
+        engine, clock = self.engine, self.clock
+        return [
+            Job(
+                answer.job_id,
+                engine=engine,
+                clock=clock,
+                result_type=call.definition.signature.result_type,
+                answer=answer.answer,
+            )
+            for call, answer in zip(calls, answers, strict=True)
+        ]
 
     # Totals
 

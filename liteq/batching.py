@@ -37,7 +37,7 @@ class Batching(ABC):
         """Give a job not yet enqueued."""
 
     @abstractmethod
-    def _handle(self, call: Call[Any], answer: Enqueued) -> Job[Any]: ...
+    def _handles(self, calls: Sequence[Call[Any]], answers: Sequence[Enqueued]) -> list[Job[Any]]: ...
 
     def batch(
         self,
@@ -131,7 +131,7 @@ class Batching(ABC):
             for call, one in zip(calls, planned, strict=True)
         ]
         batch_id, answers = into_room(lambda: store(jobs, now), engine=self.engine, clock=self.clock, calls=calls)
-        return batch_id, [self._handle(call, answer) for call, answer in zip(calls, answers, strict=True)]
+        return batch_id, self._handles(calls, answers)
 
 
 def _check_max_failed(value: Any) -> int:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, overload
 
 from liteq.clock import Clock
@@ -36,7 +37,8 @@ class Enqueueing(ABC):
         """Give a job not yet enqueued."""
 
     @abstractmethod
-    def _handle(self, call: Call[Any], answer: Enqueued) -> Job[Any]: ...
+    def _handles(self, calls: Sequence[Call[Any]], answers: Sequence[Enqueued]) -> list[Job[Any]]:
+        """Give the handles of stored jobs."""
 
     @overload
     def enqueue_many(self, wanted: Iterable[Call[Any] | Payload], /) -> list[Job[Any]]: ...
@@ -56,8 +58,7 @@ class Enqueueing(ABC):
         refuse_while_importing()
         if chunk is None:
             calls = [self.call(one) for one in wanted]
-            answers = self._store(calls)
-            return [self._handle(c, a) for c, a in zip(calls, answers, strict=True) if a.answer != "skipped"]
+            return [job for job in self._handles(calls, self._store(calls)) if job.answer != "skipped"]
         if isinstance(chunk, bool) or not isinstance(chunk, int):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"chunk must be an int, not {type(chunk).__name__}")
         if not 1 <= chunk <= MAX_CHUNK:
@@ -101,9 +102,9 @@ class Enqueueing(ABC):
             yield calls
 
     def _store(self, calls: Sequence[Call[Any]]) -> list[Enqueued]:
-        engine, now = self.engine, self.clock.now_ms()
-        jobs = [call.new_job(now=now, default_retry=self.default_retry) for call in calls]
-        return into_room(lambda: engine.enqueue(jobs, now=now), engine=engine, clock=self.clock, calls=calls)
+        engine, now, retry = self.engine, self.clock.now_ms(), self.default_retry
+        jobs = [call.new_job(now=now, default_retry=retry) for call in calls]
+        return into_room(partial(engine.enqueue, jobs, now=now), engine=engine, clock=self.clock, calls=calls)
 
 
 def _told(stored: StoredJobs) -> str:

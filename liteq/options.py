@@ -94,11 +94,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     max_wait_ms: int | None = None
     room_ms: int = 0
 
-    @property
-    def kept(self) -> dict[str, Any]:
-        """What was worked out from these options and need not be again. It is no part of their value."""
-        return vars(self)
-
     def due_at(self, now: int) -> int:
         """Give when a job enqueued now may run. Raises InvalidOption where the options contradict each other."""
         if self.debounce_ms is None:

@@ -45,13 +45,13 @@ class FunctionSignature:
 
     @property
     def result_type(self) -> Any:
-        return self._parts().result_type
+        return (self._compiled or self._parts()).result_type
 
     def parameters(self) -> list[str]:
         return list(self._parts().fields)
 
     def pack(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, max_bytes: int) -> bytes:
-        parts = self._parts()
+        parts = self._compiled or self._parts()
         if args:
             kwargs = parts.with_names(args, kwargs, self._name)
         try:
@@ -66,7 +66,7 @@ class FunctionSignature:
         return data
 
     def invoke(self, data: bytes, run: Run) -> Any:
-        parts = self._parts()
+        parts = self._compiled or self._parts()
         value = decode(data, parts.decoder, what="args")
         arguments = {name: one for name in parts.fields if (one := getattr(value, name)) is not msgspec.UNSET}
         if parts.positional_only:

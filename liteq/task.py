@@ -13,7 +13,6 @@ from typing import (
     Protocol,
     TypeVar,
     Unpack,
-    cast,
     overload,
 )
 
@@ -94,10 +93,11 @@ class Call(msgspec.Struct, Generic[R], frozen=True):
 
 
 def _pattern(task: str, options: Options, default_retry: Retry) -> NewJob:
-    """Give what all jobs of the task with these options have in common. It is made once."""
-    known: tuple[str, Retry, NewJob] | None = options.kept.get("pattern")
+    """Give what all jobs of the task with these options have in common. It is made once, and kept beside them."""
+    kept: dict[str, Any] = vars(options)
+    known: tuple[str, Retry, NewJob] | None = kept.get("pattern")
     if known is None or known[0] != task or known[1] is not default_retry:
-        known = options.kept["pattern"] = (task, default_retry, _new_pattern(task, options, default_retry))
+        known = kept["pattern"] = (task, default_retry, _new_pattern(task, options, default_retry))
     return known[2]
 
 
@@ -130,7 +130,12 @@ def _template_of(call: Later | None, default_retry: Retry) -> bytes | None:
     return None if call is None else call.template(default_retry=default_retry, once=True).encode()
 
 
-Send = Callable[[Call[Any]], Job[Any]]
+class Send(Protocol):
+    """What a task sends a call with: it is stored, and its handle comes back."""
+
+    def __call__(self, call: Call[R], /) -> Job[R]: ...
+
+
 SendMany = Callable[[Iterable[Call[Any]], int], StoredJobs]
 
 
@@ -175,7 +180,8 @@ class Task(Generic[P, R]):
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """Store a job and give its handle; when it returns, the job is on the disk. Validates before it writes."""
-        return cast("Job[R]", self._send(self.call(*args, **kwargs)))
+        data = self.definition.signature.pack(args, kwargs, max_bytes=self._max_payload)
+        return self._send(Call(self.definition, data, self.options))
 
     def map(self, items: Iterable[Any], *, chunk: int = 1_000) -> StoredJobs:
         """Store one job for each item, which is its only argument, in commits of so many; a tuple stays one argument.

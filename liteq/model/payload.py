@@ -115,14 +115,15 @@ def _cached_decoder(type_: Any) -> msgspec.json.Decoder[Any]:
 
 def _refuse_large(value: object, *, what: str, max_bytes: int, setting: str | None) -> None:
     """Refuse what is too large by ``len`` alone, down to two levels below the value."""
-    # Most arguments are a few scalars and short texts.
-    fields: tuple[str, ...] | None = getattr(value, "__struct_fields__", None)
-    level = [value] if fields is None else [getattr(value, name, None) for name in fields]
-    for one in level:
-        if type(one) not in _SCALARS and (type(one) is not str or len(one) > max_bytes):
-            break
-    else:
-        return
+    if isinstance(value, msgspec.Struct):
+        # Most arguments are a few scalars and short texts.
+        for name in value.__struct_fields__:
+            one = getattr(value, name, None)
+            if type(one) not in _SCALARS and (type(one) is not str or len(one) > max_bytes):
+                break
+        else:
+            return
+    level = list(_parts(value)) if isinstance(value, msgspec.Struct) else [value]
     for _ in range(_SIZED_LEVELS):
         below: list[object] = []
         for item in level:

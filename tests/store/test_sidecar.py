@@ -40,20 +40,21 @@ hear()
 """
 
 HOLD_TURNSTILE = """
-say(sidecar.enter(0))
+say(sidecar.turnstile.enter(0))
 hear()
-sidecar.leave()
+sidecar.turnstile.leave()
 say("left")
 hear()
 """
 
 FORK_THEN_SLEEP = """
 life = sidecar.hold_life(7)
-sidecar.enter(0)
+turnstile = sidecar.turnstile
+turnstile.enter(0)
 child = os.fork()
 if child == 0:
     # What an heir might call must not touch what the parent holds.
-    sidecar.leave()
+    turnstile.leave()
     life.release(remove=True)
     sidecar.close()
     say("child", os.getpid())
@@ -65,7 +66,7 @@ hear()
 FORK_WHILE_IN_LINE = """
 import threading
 def stand():
-    sidecar.enter(60_000)
+    sidecar.turnstile.enter(60_000)
 thread = threading.Thread(target=stand, daemon=True)
 thread.start()
 while not any(t.name == "liteq-turnstile" for t in threading.enumerate()):
@@ -81,7 +82,7 @@ INTERRUPTED_IN_LINE = """
 import threading
 say("ready")
 try:
-    sidecar.enter(60_000)
+    sidecar.turnstile.enter(60_000)
 except KeyboardInterrupt:
     say("interrupted")
 hear()
@@ -89,7 +90,7 @@ while any(thread.name == "liteq-turnstile" for thread in threading.enumerate()):
     time.sleep(0.001)
 say("settled")
 hear()
-say(sidecar.enter(0))
+say(sidecar.turnstile.enter(0))
 hear()
 """
 
@@ -124,9 +125,9 @@ hear()
 COUNT_IN_TURN = """
 counter = Path(sys.argv[2])
 for _ in range(100):
-    assert sidecar.enter(60_000)
+    assert sidecar.turnstile.enter(60_000)
     counter.write_text(str(int(counter.read_text()) + 1))
-    sidecar.leave()
+    sidecar.turnstile.leave()
 say("fine")
 """
 
@@ -204,8 +205,8 @@ def becomes_true(question: Callable[[], bool], within_s: float = 10) -> bool:
 
 
 def is_taken(sidecar: Sidecar) -> bool:
-    if sidecar.enter(0):
-        sidecar.leave()
+    if sidecar.turnstile.enter(0):
+        sidecar.turnstile.leave()
         return False
     return True
 
@@ -291,10 +292,9 @@ def test_a_closed_folder_serves_nobody(sidecar: Sidecar) -> None:
     sidecar.close()
 
     with pytest.raises(StorageError, match="not open"):
-        sidecar.enter(0)
+        sidecar.turnstile.enter(0)
     with pytest.raises(StorageError, match="not open"):
         sidecar.hold_life(1)
-    sidecar.leave()
     assert not sidecar.turnstile_intact()
 
 
@@ -366,10 +366,10 @@ def test_only_one_is_let_in_at_a_time(sidecar: Sidecar, database: Path) -> None:
     other = Sidecar(database)
     other.open()
 
-    first, second = sidecar.enter(0), other.enter(0)
-    sidecar.leave()
-    third = other.enter(0)
-    other.leave()
+    first, second = sidecar.turnstile.enter(0), other.turnstile.enter(0)
+    sidecar.turnstile.leave()
+    third = other.turnstile.enter(0)
+    other.turnstile.leave()
     other.close()
 
     assert (first, second, third) == (True, False, True)
@@ -380,14 +380,14 @@ def test_who_waits_is_let_in_when_the_other_leaves(sidecar: Sidecar, peer: MakeP
     assert holder.line() == "True"
     threading.Timer(0.1, holder.go_on).start()
 
-    entered = sidecar.enter(30_000)
+    entered = sidecar.turnstile.enter(30_000)
     assert holder.line() == "left"
 
     assert entered
-    probe = peer("say(sidecar.enter(0))")
+    probe = peer("say(sidecar.turnstile.enter(0))")
     assert probe.line() == "False"
-    sidecar.leave()
-    assert peer("say(sidecar.enter(0))").line() == "True"
+    sidecar.turnstile.leave()
+    assert peer("say(sidecar.turnstile.enter(0))").line() == "True"
 
 
 def test_who_waits_is_let_in_when_the_holder_is_killed(sidecar: Sidecar, peer: MakePeer) -> None:
@@ -395,8 +395,8 @@ def test_who_waits_is_let_in_when_the_holder_is_killed(sidecar: Sidecar, peer: M
     assert holder.line() == "True"
     threading.Timer(0.1, holder.process.kill).start()
 
-    entered = sidecar.enter(30_000)
-    sidecar.leave()
+    entered = sidecar.turnstile.enter(30_000)
+    sidecar.turnstile.leave()
 
     assert entered
 
@@ -405,8 +405,8 @@ def test_a_timeout_leaves_nothing_locked_and_no_thread_behind(sidecar: Sidecar, 
     holder = peer(HOLD_TURNSTILE)
     assert holder.line() == "True"
 
-    entered = sidecar.enter(50)
-    sidecar.leave()
+    entered = sidecar.turnstile.enter(50)
+    sidecar.turnstile.leave()
     while_held = line_threads()
     holder.go_on()
     assert holder.line() == "left"
@@ -414,44 +414,44 @@ def test_a_timeout_leaves_nothing_locked_and_no_thread_behind(sidecar: Sidecar, 
     assert not entered
     assert while_held == 1
     assert becomes_true(lambda: line_threads() == 0)
-    assert peer("say(sidecar.enter(0))").line() == "True"
+    assert peer("say(sidecar.turnstile.enter(0))").line() == "True"
 
 
 def test_after_a_timeout_a_stopped_holder_costs_no_wait(sidecar: Sidecar, peer: MakePeer) -> None:
     holder = peer(HOLD_TURNSTILE)
     assert holder.line() == "True"
     holder.process.send_signal(signal.SIGSTOP)
-    sidecar.enter(50)
+    sidecar.turnstile.enter(50)
     began = time.monotonic()
 
-    entered = [sidecar.enter(60_000) for _ in range(3)]
+    entered = [sidecar.turnstile.enter(60_000) for _ in range(3)]
     took = time.monotonic() - began
     holder.kill()
 
     assert entered == [False] * 3
     assert took < 3
-    assert becomes_true(lambda: sidecar.enter(0))
-    sidecar.leave()
+    assert becomes_true(lambda: sidecar.turnstile.enter(0))
+    sidecar.turnstile.leave()
 
 
 def test_a_holder_stopped_for_long_gathers_no_threads(sidecar: Sidecar, peer: MakePeer) -> None:
     holder = peer(HOLD_TURNSTILE)
     assert holder.line() == "True"
-    sidecar.enter(20)
+    sidecar.turnstile.enter(20)
     time.sleep(5.1)
 
-    second = sidecar.enter(20)
+    second = sidecar.turnstile.enter(20)
     threads = line_threads()
     time.sleep(5.1)
     threading.Timer(0.1, holder.go_on).start()
-    third = sidecar.enter(30_000)
-    sidecar.leave()
+    third = sidecar.turnstile.enter(30_000)
+    sidecar.turnstile.leave()
 
     assert (second, threads, third) == (False, 1, True)
 
 
 def test_an_interrupt_while_waiting_leaves_nothing_locked(sidecar: Sidecar, peer: MakePeer) -> None:
-    assert sidecar.enter(0)
+    assert sidecar.turnstile.enter(0)
     waiter = peer(INTERRUPTED_IN_LINE)
     assert waiter.line() == "ready"
 
@@ -459,12 +459,12 @@ def test_an_interrupt_while_waiting_leaves_nothing_locked(sidecar: Sidecar, peer
     time.sleep(0.3)
     waiter.process.send_signal(signal.SIGINT)
     assert waiter.line() == "interrupted"
-    sidecar.leave()
+    sidecar.turnstile.leave()
     waiter.go_on()
     assert waiter.line() == "settled"
 
-    assert sidecar.enter(0)
-    sidecar.leave()
+    assert sidecar.turnstile.enter(0)
+    sidecar.turnstile.leave()
     waiter.go_on()
     assert waiter.line() == "True"
 
@@ -495,8 +495,8 @@ def test_a_removed_or_replaced_turnstile_is_noticed(sidecar: Sidecar) -> None:
 def test_entering_goes_on_when_a_cleaner_took_the_file(sidecar: Sidecar) -> None:
     (sidecar.folder / "turnstile").unlink()
 
-    entered = sidecar.enter(100)
-    sidecar.leave()
+    entered = sidecar.turnstile.enter(100)
+    sidecar.turnstile.leave()
 
     assert entered
 
@@ -614,11 +614,11 @@ def test_a_killed_parent_is_dead_although_its_forked_child_lives(sidecar: Sideca
     identity = msgspec.json.decode(next(line for line in lines if line[0] == "{"), type=WorkerIdentity)
 
     try:
-        before = sidecar.is_dead(identity), sidecar.enter(0)
+        before = sidecar.is_dead(identity), sidecar.turnstile.enter(0)
         parent.kill()
         dead = becomes_true(lambda: sidecar.is_dead(identity), within_s=1)
-        entered = becomes_true(lambda: sidecar.enter(0), within_s=1)
-        sidecar.leave()
+        entered = becomes_true(lambda: sidecar.turnstile.enter(0), within_s=1)
+        sidecar.turnstile.leave()
         os.kill(child, 0)
     finally:
         os.kill(child, signal.SIGKILL)
@@ -628,19 +628,19 @@ def test_a_killed_parent_is_dead_although_its_forked_child_lives(sidecar: Sideca
 
 
 def test_a_child_forked_while_its_parent_stood_in_line_holds_nothing(sidecar: Sidecar, peer: MakePeer) -> None:
-    assert sidecar.enter(0)
+    assert sidecar.turnstile.enter(0)
     parent = peer(FORK_WHILE_IN_LINE)
     child = int(parent.line().split()[1])
 
     try:
-        sidecar.leave()
+        sidecar.turnstile.leave()
         in_turn = becomes_true(lambda: is_taken(sidecar))
         parent.kill()
-        entered = becomes_true(lambda: sidecar.enter(0), within_s=1)
+        entered = becomes_true(lambda: sidecar.turnstile.enter(0), within_s=1)
         os.kill(child, 0)
     finally:
         os.kill(child, signal.SIGKILL)
-    sidecar.leave()
+    sidecar.turnstile.leave()
 
     assert in_turn
     assert entered

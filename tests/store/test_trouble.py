@@ -109,15 +109,15 @@ def test_an_interrupt_anywhere_in_an_enqueue_holds_up_nobody(engine: SqliteEngin
     other.open()
     step = 0
     while interrupted_at(step, lambda: enqueue_one(engine)):
-        assert other.enter(0), f"the turnstile is held after an interrupt at call {step}"
-        other.leave()
+        assert other.turnstile.enter(0), f"the turnstile is held after an interrupt at call {step}"
+        other.turnstile.leave()
         before = count(engine)
         in_a_thread(lambda: enqueue_one(engine))
         assert count(engine) == before + 1
         step += 1
     other.close()
 
-    assert step > 30
+    assert step > 20
 
 
 def test_an_interrupted_leader_leaves_its_followers_served_once_or_told(engine: SqliteEngine) -> None:

@@ -18,6 +18,7 @@ from liteq.model.job import NewJob, Unique
 from liteq.store.sqlite.checkpoint import SOME_PAGES, Checkpointer
 from liteq.store.sqlite.engine import SqliteEngine
 from liteq.store.sqlite.sidecar import Sidecar
+from liteq.store.sqlite.turnstile import Turnstile
 
 NOW = 1_800_000_000_000
 PATIENCE_S = 20.0
@@ -236,7 +237,7 @@ def test_an_interrupt_just_after_the_turn_came_leaves_the_turnstile_free(engine:
     other.open()
 
     def interrupt(frame: FrameType, event: str, _: object) -> None:
-        if event == "return" and frame.f_code is Sidecar.enter.__code__:
+        if event == "return" and frame.f_code is Turnstile.enter.__code__:
             sys.setprofile(None)
             raise KeyboardInterrupt
 
@@ -246,7 +247,7 @@ def test_an_interrupt_just_after_the_turn_came_leaves_the_turnstile_free(engine:
             enqueue_one(engine)
     finally:
         sys.setprofile(None)
-    free = other.enter(0)
+    free = other.turnstile.enter(0)
     other.close()
 
     assert free

@@ -25,18 +25,21 @@ class Checkpointer:
     """Decides when to checkpoint and does it on a connection of its own, so that no claim waits for its fsyncs."""
 
     def __init__(self, path: Path, writer: Writer) -> None:
-        self.tended = False
-        """Whether somebody calls ``tend`` regularly; commits then leave checkpoints to them."""
         self._path = path
         self._writer = writer
         self._own: Connection | None = None
         self._closed = False
         self._told = False
         self._lock = threading.Lock()
+        writer.checkpoint, writer.checkpoint_from = self.after_commit, self._some_pages()
+
+    def leave_to_tender(self) -> None:
+        """Have commits leave checkpoints to somebody who calls ``tend`` regularly, unless that one falls far behind."""
+        self._writer.checkpoint_from = 2 * MANY_PAGES
 
     def after_commit(self) -> None:
-        """Checkpoint when the log has grown and nobody else will. Raises nothing: the commit itself succeeded."""
-        if self._closed or self._writer.wal_pages < (2 * MANY_PAGES if self.tended else self._some_pages()):
+        """Checkpoint: the log has grown and nobody else will. Raises nothing, for the commit itself succeeded."""
+        if self._closed:
             return
         try:
             self.tend()

@@ -29,22 +29,26 @@ class Connection:
 
     def __init__(self, raw: apsw.Connection) -> None:
         self.raw = raw
+        self.data_version: Callable[[], int] = raw.data_version
+        """Gives a number that each commit changes, one's own and that of others once a transaction has begun."""
+        self.changed: Callable[[], int] = raw.total_changes
+        """Gives how many rows were inserted, updated or deleted since the connection was opened."""
         self._sql = statements()
         self._moved = ctypes.c_int()
         self._moved_at = ctypes.addressof(self._moved)
 
-    def rows(self, name: str, bindings: Bindings | None = None) -> list[Row]:
-        """Run a named statement to its end and give all of its rows; no cursor stays open."""
+    def rows(self, name: str, bindings: Bindings | Row | None = None) -> list[Row]:
+        """Run a named statement to its end and give all of its rows; no cursor stays open.
+
+        A tuple of bindings is in the order in which the statement names them first.
+        """
         try:
             return self.raw.execute(self._sql[name], bindings).fetchall()
         except RAW_ERRORS as error:
             raise translated(error) from error
 
     def many(self, name: str, bindings: Iterable[Bindings | Row]) -> list[Row]:
-        """Run a named statement once for each set of bindings and give all rows in order.
-
-        A tuple of bindings is in the order in which the statement names them first.
-        """
+        """Run a named statement once for each set of bindings, given as to ``rows``, and give all rows in order."""
         try:
             return self.raw.executemany(self._sql[name], bindings).fetchall()
         except RAW_ERRORS as error:
@@ -56,14 +60,6 @@ class Connection:
             return self.raw.execute(sql).fetchall()
         except RAW_ERRORS as error:
             raise translated(error, committing=committing) from error
-
-    def changed(self) -> int:
-        """Give how many rows were inserted, updated or deleted since the connection was opened."""
-        return self.raw.total_changes()
-
-    def data_version(self) -> int:
-        """Give a number that each commit changes, one's own and that of others once a transaction has begun."""
-        return self.raw.data_version()
 
     def file_moved(self) -> bool:
         """Tell whether the path no longer names the open file: then commits succeed into nothing."""

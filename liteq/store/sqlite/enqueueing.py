@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -26,11 +27,14 @@ class Enqueueing:
     unbounded: Unbounded
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: int) -> list[Enqueued]:
-        self.file.refuse_when_nearly_full()
-        if self.file.writer.holds() and any(_may_fail(job) for job in jobs):
-            with self.file.all_or_none():
+        file = self.file
+        file.refuse_when_nearly_full()
+        if all(map(_is_only_a_row, jobs)):
+            return file.shared_commit.run(partial(self._insert_rows, jobs, now))
+        if file.writer.holds() and any(_may_fail(job) for job in jobs):
+            with file.all_or_none():
                 return self._enqueue(jobs, now)
-        return self.file.shared_commit.run(lambda: self._enqueue(jobs, now))
+        return file.shared_commit.run(partial(self._enqueue, jobs, now))
 
     def enqueue_batch(self, batch: NewBatch, jobs: Sequence[NewJob], *, now: int) -> tuple[int, list[Enqueued]]:
         self.file.refuse_when_nearly_full()
@@ -108,16 +112,22 @@ class Enqueueing:
         return WrongState(f"batch {batch_id} {how}; no job can join it any more")
 
     def _insert(self, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
+        answers = self._insert_rows(jobs, now)
+        self._tag(jobs, answers)
+        return answers
+
+    def _insert_rows(self, jobs: Sequence[NewJob], now: int) -> list[Enqueued]:
         if not jobs:
             return []
         connection = self.file.writer.connection
         admit(connection, jobs, self.unbounded)
-        connection.many("enqueue", [enqueue_row(job, now) for job in jobs])
+        if len(jobs) == 1:
+            connection.rows("enqueue", enqueue_row(jobs[0], now))
+        else:
+            connection.many("enqueue", [enqueue_row(job, now) for job in jobs])
         # AUTOINCREMENT under the write lock numbers one statement's rows without a gap.
-        first = connection.raw.last_insert_rowid() - len(jobs) + 1
-        answers = [Enqueued(first + n) for n in range(len(jobs))]
-        self._tag(jobs, answers)
-        return answers
+        last: int = connection.raw.last_insert_rowid()
+        return list(map(Enqueued, range(last - len(jobs) + 1, last + 1)))
 
     def _insert_keyed(self, job: NewJob, now: int) -> Enqueued:
         connection = self.file.writer.connection
@@ -244,6 +254,11 @@ def _newest(job: NewJob, job_id: int, now: int) -> dict[str, Any]:
 
 def _is_plain(job: NewJob) -> bool:
     return job.unique is None and job.concurrency_key is None and not job.parents and not job.siblings
+
+
+def _is_only_a_row(job: NewJob) -> bool:
+    """Tell whether the job's row is all that there is to store of it, as of most jobs."""
+    return job.batch_id is None and not job.tags and job.when_full == "raise" and _is_plain(job)
 
 
 def _may_fail(job: NewJob) -> bool:

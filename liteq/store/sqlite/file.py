@@ -71,7 +71,7 @@ class JobFile:
             write_ahead(connection, timeout_ms=busy_timeout_ms)
             self.writer = Writer(
                 connection,
-                self.sidecar,
+                self.sidecar.turnstile,
                 self.inside,
                 path=self.path,
                 full=full,
@@ -85,7 +85,6 @@ class JobFile:
             wait_when_busy(self._reader, busy_timeout_ms)
             undo.pop_all()
         self.checkpointer = Checkpointer(self.path, self.writer)
-        self.writer.after_commit = self.checkpointer.after_commit
         self.shared_commit = SharedCommit(self.writer, self.inside)
 
     def _bring_up_to_date(self, *, shared: bool) -> None:

@@ -7,6 +7,7 @@ count is what the job table says at every commit; to count the rows anew would t
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from liteq.errors import QueueFull
@@ -14,6 +15,8 @@ from liteq.model.job import NewJob
 from liteq.model.transitions import AT_REST, State
 from liteq.store.sqlite.connection import Connection
 from liteq.store.sqlite.writer import Writer
+
+_queue_of = attrgetter("queue")
 
 
 class Unbounded:
@@ -37,7 +40,7 @@ class Unbounded:
 def admit(connection: Connection, jobs: Sequence[NewJob], unbounded: Unbounded) -> None:
     """Count jobs that are about to be stored, or raise QueueFull for the first queue without room, and count none."""
     # Of one job, as most calls bring, nothing is to be counted up.
-    by_queue = {jobs[0].queue: 1} if len(jobs) == 1 else Counter(job.queue for job in jobs)
+    by_queue = {jobs[0].queue: 1} if len(jobs) == 1 else Counter(map(_queue_of, jobs))
     counted: dict[str, int] = {}
     for queue, wanted in by_queue.items():
         if queue in unbounded:

@@ -66,18 +66,10 @@ class Sidecar:
         presence.close()
         folder.close()
 
-    def enter(self, timeout_ms: int) -> bool:
-        """Stand in line to write, and give True when it is this process's turn, False after the time-out.
-
-        For 5 s after a time-out it only tries, lest a stopped holder cost every write the full wait.
-        Call it inside the ``try`` whose ``finally`` calls ``leave``: an interrupt may come at any moment.
-        """
-        return self._here().turnstile.enter(timeout_ms)
-
-    def leave(self) -> None:
-        """Let the next one write. Without a successful ``enter`` nothing happens."""
-        if self._opened is not None:
-            self._opened.turnstile.leave()
+    @property
+    def turnstile(self) -> Turnstile:
+        """The line in which the processes with this file open stand to write."""
+        return self._here().turnstile
 
     def turnstile_intact(self) -> bool:
         """Give whether others still stand in this very line."""

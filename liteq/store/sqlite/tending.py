@@ -67,7 +67,7 @@ class Tending:
             return len(self.file.writer.connection.rows("prune_metrics", {"before_minute": before_minute}))
 
     def tend(self) -> None:
-        self.file.checkpointer.tended = True
+        self.file.checkpointer.leave_to_tender()
         self.file.checkpointer.tend()
         self._give_pages_back()
 

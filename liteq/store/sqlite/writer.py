@@ -1,6 +1,7 @@
 """The one way in which this process writes: one checked transaction at a time, in turn with others."""
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
@@ -16,8 +17,8 @@ from liteq.store.sqlite.connection import Connection
 from liteq.store.sqlite.one_library import forks, trusted_here
 from liteq.store.sqlite.platform import write_again
 from liteq.store.sqlite.processes import writer_pid
-from liteq.store.sqlite.sidecar import Sidecar
 from liteq.store.sqlite.translate import is_failed_sync
+from liteq.store.sqlite.turnstile import Turnstile
 
 T = TypeVar("T")
 
@@ -56,7 +57,7 @@ class Writer:
     def __init__(
         self,
         connection: Connection,
-        sidecar: Sidecar,
+        turnstile: Turnstile,
         inside: Inside,
         *,
         path: Path,
@@ -68,8 +69,10 @@ class Writer:
         self.wal_pages = 0
         self.epoch = 0
         """Goes up whenever what an earlier transaction has read may hold no longer: others wrote, or it was undone."""
-        self.after_commit: Callable[[], None] | None = None
-        self._sidecar = sidecar
+        self.checkpoint_from = sys.maxsize
+        """So many pages of the log are worth a checkpoint after a commit here."""
+        self.checkpoint: Callable[[], None] | None = None
+        self._turnstile = turnstile
         self._inside = inside
         self._full = full
         self._shared = shared
@@ -97,7 +100,7 @@ class Writer:
 
     def refuse_fork(self) -> None:
         """A forked child's commit on an inherited connection would succeed and be lost."""
-        if self._forked():
+        if os.getpid() != self._pid or forks() != self._forks:
             raise ForkedClient("this app was made before a fork; make a new Liteq in the child process")
 
     def forget_schema(self) -> None:
@@ -135,17 +138,12 @@ class Writer:
                 try:
                     self._begin(durable=durable and self._full)
                     yield
-                    self.refuse_fork()
                     self._commit()
-                    self._let_go()
                 except BaseException:
-                    # Also where SQLite has rolled back by itself, as after a commit that failed.
-                    self.epoch += 1
-                    # Also where an interrupt cut the first letting go short: nothing may stay held.
-                    self._let_go()
+                    self._undo()
                     raise
-            if self.after_commit is not None:
-                self.after_commit()
+            if self.wal_pages >= self.checkpoint_from and self.checkpoint is not None:
+                self.checkpoint()
 
     @property
     def syncs(self) -> bool:
@@ -166,15 +164,12 @@ class Writer:
                 try:
                     self._begin(durable=self._full)
                     done = work()
-                    self.refuse_fork()
                     self._commit()
-                    self._let_go()
                 except BaseException:
-                    self.epoch += 1
-                    self._let_go()
+                    self._undo()
                     raise
-            if self.after_commit is not None:
-                self.after_commit()
+            if self.wal_pages >= self.checkpoint_from and self.checkpoint is not None:
+                self.checkpoint()
         return done
 
     def close(self) -> None:
@@ -184,25 +179,31 @@ class Writer:
             self.connection.close()
 
     def _commit(self) -> None:
+        self.refuse_fork()
         try:
             self.connection.plain("COMMIT", committing=True)
         except LiteqError as error:
             self.note_failure(error)
             raise
         self._left_at = self.connection.data_version()
+        self._owner = 0
+        self._turnstile.leave()
 
-    def _let_go(self) -> None:
+    def _undo(self) -> None:
+        """Take back what was not committed, and let go of what an interrupt anywhere may have left held."""
+        # Also where SQLite has rolled back by itself, as after a commit that failed.
+        self.epoch += 1
         try:
             self._roll_back()
         finally:
             self._owner = 0
-            self._sidecar.leave()
+            self._turnstile.leave()
 
     def _begin(self, *, durable: bool) -> None:
         if self._closed:
             raise StorageError("this app was closed")
         # A turn that does not come is no refusal: SQLite's own lock decides.
-        self._sidecar.enter(self._busy_timeout_ms // 2)
+        self._turnstile.enter(self._busy_timeout_ms // 2)
         if durable is not self._synced:
             self.connection.plain(_SYNCHRONOUS[durable])
             self._synced = durable
@@ -225,9 +226,6 @@ class Writer:
         who = "another engine of this process" if pid == self._pid else f"process {pid}"
         waited = f"{self._busy_timeout_ms / 1000:g} s"
         return Busy(f"{who} has kept the write lock for more than {waited} (stopped?)")
-
-    def _forked(self) -> bool:
-        return os.getpid() != self._pid or forks() != self._forks
 
     def _check_file(self) -> None:
         if self.connection.file_moved():
@@ -254,9 +252,10 @@ class Writer:
 
     def _roll_back(self) -> None:
         # SQLite has often rolled back by itself already; the first error is the one that counts.
-        # A forked child must not even do that: it shares the log's index with its parent.
-        if self.connection.in_transaction() and not self._forked():
+        if self.connection.in_transaction():
             with suppress(LiteqError):
+                # A forked child must not even do that: it shares the log's index with its parent.
+                self.refuse_fork()
                 self.connection.plain("ROLLBACK")
 
     def _note_wal(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
