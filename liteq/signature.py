@@ -68,7 +68,9 @@ class FunctionSignature:
     def invoke(self, data: bytes, run: Run) -> Any:
         parts = self._compiled or self._parts()
         value = decode(data, parts.decoder, what="args")
-        arguments = {name: one for name in parts.fields if (one := getattr(value, name)) is not msgspec.UNSET}
+        arguments = msgspec.structs.asdict(value)
+        if parts.has_defaults:
+            arguments = {name: one for name, one in arguments.items() if one is not msgspec.UNSET}
         if parts.positional_only:
             first = [arguments.pop(name) for name in parts.positional_only if name in arguments]
             return self._function(*([JobContext(run)] if parts.wants_context else []), *first, **arguments)
@@ -88,6 +90,7 @@ class _Compiled(msgspec.Struct, frozen=True):
     fields: tuple[str, ...]
     positional: tuple[str, ...]
     positional_only: tuple[str, ...]
+    has_defaults: bool
     wants_context: bool
     result_type: Any
 
@@ -116,6 +119,7 @@ def _compile(function: Callable[..., Any], name: str) -> _Compiled:
         fields=struct.__struct_fields__,
         positional=tuple(positional),
         positional_only=tuple(only),
+        has_defaults=bool(struct.__struct_defaults__),
         wants_context=wants_context,
         result_type=hints.get("return", Any),
     )

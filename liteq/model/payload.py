@@ -4,7 +4,7 @@ import dataclasses
 import math
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from functools import lru_cache
 from itertools import islice
@@ -34,6 +34,9 @@ _TEXTS = (str, bytes, bytearray)
 _LISTS = (list, tuple, set, frozenset)
 _SCALARS = frozenset({int, bool, float, type(None)})
 _PLAIN = _SCALARS | {str, bytes}
+
+crc: Callable[[bytes], int] = zlib.crc32
+"""Gives the CRC-32 of the bytes, 0 … 2**32-1: the store keeps it beside each payload to notice bit rot."""
 
 _Trail = tuple["_Trail | None", object]  # the trail to the parent, the key in it
 
@@ -101,11 +104,6 @@ def fits(data: bytes, decoder: msgspec.json.Decoder[Any]) -> None:
         decoder.decode(data)
     except Exception as error:  # a type's own __post_init__ may raise anything
         raise BadArguments(_decode_reason(error)) from error
-
-
-def crc(data: bytes) -> int:
-    """Give the CRC-32 of the bytes, 0 … 2**32-1: the store keeps it beside each payload to notice bit rot."""
-    return zlib.crc32(data)
 
 
 @lru_cache(maxsize=1024)

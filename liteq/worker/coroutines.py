@@ -301,7 +301,8 @@ class CoroutineSlots:
         if task.cancelled():
             # Cancelled before its first step, it had no chance to say so itself.
             cause = self._cause(asyncio.CancelledError(), run, None)
-            verdict = with_last_words(self._runner.judge.failed(run, None, cause, started_at, said(run)), run)
+            verdict = self._runner.judge.failed(run, None, cause, started_at, said(run.lines))
+            verdict = with_last_words(verdict, run.memory)
         else:
             verdict = task.result()
         self._verdicts.append(verdict)
@@ -320,7 +321,7 @@ class CoroutineSlots:
             verdict = self._runner.judge.broken(run.claim, error, started_at)
         if os.getpid() != self._pid:
             os._exit(EXIT_FORKED)
-        return with_last_words(verdict, run)
+        return with_last_words(verdict, run.memory)
 
     async def _verdict(self, run: Run, started_at: int) -> Verdict:
         running.set(run)
@@ -331,8 +332,8 @@ class CoroutineSlots:
             value = await _value(definition, run)
         except BaseException as error:  # noqa: BLE001  whatever a task raises becomes its verdict
             cause = self._cause(error, run, definition)
-            return judge.failed(run, definition, cause, started_at, said(run))
-        return judge.returned(run, definition, value, started_at, said(run))
+            return judge.failed(run, definition, cause, started_at, said(run.lines))
+        return judge.returned(run, definition, value, started_at, said(run.lines))
 
     def _cause(self, error: BaseException, run: Run, definition: Definition | None) -> BaseException:
         """Tell a time limit and a leaving worker from errors of the task's own."""

@@ -39,7 +39,7 @@ class Pace:
 
     def note_sizes(self, claims: Sequence[Claim]) -> None:
         """Take in how large claimed arguments were. Large ones count at once, small ones by and by."""
-        mean = sum(len(claim.args) for claim in claims) / len(claims)
+        mean = sum([len(claim.args) for claim in claims]) / len(claims)
         self._mean_bytes = max(mean, 0.5 * self._mean_bytes + 0.5 * mean)
 
     def batch(self, slots: int) -> int:

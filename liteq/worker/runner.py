@@ -5,11 +5,12 @@ from collections.abc import Callable
 from functools import partial
 
 from liteq.clock import Clock
-from liteq.errors import LiteqError, UnknownTask
+from liteq.errors import LiteqError, Undecodable, UnknownTask
 from liteq.job import Run, running
 from liteq.lock import Locks
 from liteq.memory import Memory
 from liteq.model.job import Claim, JobRecord, Report
+from liteq.model.payload import crc
 from liteq.model.transitions import Outcome
 from liteq.registry import Registry
 from liteq.store.engine import Slate
@@ -90,7 +91,8 @@ class Runner:
         definition = self.tasks.get(claim.task)
         if definition is None:
             raise UnknownTask(f"no task is called {claim.task!r} here")
-        self.judge.refuse_rotten(claim)
+        if crc(claim.args) != claim.args_crc:
+            raise Undecodable("the stored arguments do not match their checksum")
         return definition
 
     def run(self, slot: int, claim: Claim, alarm: Alarm | None) -> Verdict:
@@ -103,10 +105,11 @@ class Runner:
         except LiteqError as error:
             return not_started(claim, error, self.clock.now_ms())
         try:
-            return with_last_words(self._carry_out(slot, run, started_at, alarm), run)
+            verdict = self._carry_out(slot, run, started_at, alarm)
         except Exception as error:
             log.exception("the end of job %d could not be judged", claim.job_id, extra={"job_id": claim.job_id})
-            return with_last_words(self.judge.broken(claim, error, started_at), run)
+            verdict = self.judge.broken(claim, error, started_at)
+        return verdict if run.memory is None else with_last_words(verdict, run.memory)
 
     def _carry_out(self, slot: int, run: Run, started_at: int, alarm: Alarm | None) -> Verdict:
         token = running.set(run)
@@ -118,11 +121,16 @@ class Runner:
             if alarm is None:
                 value = definition.signature.invoke(run.claim.args, run)
             else:
-                value = _invoke_by_alarm(alarm, definition, run)
+                try:
+                    alarm.enter_task(run.claim.timeout_ms)
+                    value = definition.signature.invoke(run.claim.args, run)
+                finally:
+                    alarm.leave_task()
         except BaseException as error:  # noqa: BLE001  SystemExit in a task must not end the worker
-            return self.judge.failed(run, definition, error, started_at, said(run))
+            return self.judge.failed(run, definition, error, started_at, said(run.lines))
         else:
-            return self.judge.returned(run, definition, value, started_at, said(run))
+            extra = NOTHING if run.lines is None else said(run.lines)
+            return self.judge.returned(run, definition, value, started_at, extra)
         finally:
             running.reset(token)
 
@@ -151,17 +159,9 @@ def not_started(claim: Claim, error: LiteqError, now: int) -> Verdict:
     return Verdict(verb="release", claim=claim, report=report, reason=f"it could not be started: {error}")
 
 
-def _invoke_by_alarm(alarm: Alarm, definition: Definition, run: Run) -> object:
-    try:
-        alarm.enter_task(run.claim.timeout_ms)
-        return definition.signature.invoke(run.claim.args, run)
-    finally:
-        alarm.leave_task()
-
-
-def said(run: Run) -> Extra:
-    """Give what the attempt has logged, to be kept beside its outcome."""
-    return NOTHING if run.lines is None else Extra(log=kept(run.lines))
+def said(lines: list[str] | None) -> Extra:
+    """Give what an attempt has logged, to be kept beside its outcome."""
+    return NOTHING if lines is None else Extra(log=kept(lines))
 
 
 def _printed(run: Run, output: Output) -> Extra:

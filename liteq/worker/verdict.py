@@ -12,7 +12,7 @@ from liteq.job import Run
 from liteq.memory import Memory
 from liteq.model.instants import to_ms
 from liteq.model.job import Claim, Completion, Report
-from liteq.model.payload import crc, encode
+from liteq.model.payload import encode
 from liteq.model.retry import DEFAULT_RETRY, Retry, decode_backoff
 from liteq.model.transitions import Outcome
 from liteq.store.engine import Engine
@@ -73,9 +73,8 @@ class Verdict(Completion, frozen=True, kw_only=True, gc=False):
             engine.release([self.claim], reason=self.reason, now=now)
 
 
-def with_last_words(verdict: Verdict, run: Run) -> Verdict:
+def with_last_words(verdict: Verdict, memory: Memory | None) -> Verdict:
     """Give the verdict with what the attempt has left to say."""
-    memory = run.memory
     if memory is None or not memory.unwritten():
         return verdict
     return msgspec.structs.replace(verdict, memory=memory)
@@ -87,11 +86,6 @@ class Judge:
     def __init__(self, clock: Clock, default_retry: Retry = DEFAULT_RETRY) -> None:
         self._clock = clock
         self._default_retry = default_retry
-
-    def refuse_rotten(self, claim: Claim) -> None:
-        """Raise Undecodable when the stored arguments are not the bytes that were enqueued."""
-        if crc(claim.args) != claim.args_crc:
-            raise Undecodable("the stored arguments do not match their checksum")
 
     def returned(self, run: Run, definition: Definition, value: Any, started_at: int, extra: "Extra") -> Verdict:
         """Judge an attempt that returned a value."""
