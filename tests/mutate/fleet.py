@@ -4,6 +4,22 @@ from tests.mutate.fault import COMMANDS, COROUTINES, DEATHS, EXPIRE, FLEETS, HAN
 
 FLEET_FAULTS = (
     Fault(
+        name="each beat is written to the disk",
+        path=f"{STORE}/slate.py",
+        within="def beat",
+        old="if not heartbeat.beat(self._file.fd, monotonic_ms) or self._told != (done, stopping):",
+        new="if heartbeat.beat(self._file.fd, monotonic_ms) or self._told != (done, stopping):",
+        tests=("tests/store/test_heartbeat.py",),
+    ),
+    Fault(
+        name="an earlier beat is not told",
+        path=f"{STORE}/heartbeat.py",
+        within="def beat(",
+        old="        fcntl.fcntl(fd, _SET, _LOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, moment, 0, 0))\n",
+        new="",
+        tests=("tests/store/test_heartbeat.py",),
+    ),
+    Fault(
         name="expire charges jobs that had not started",
         path=f"{STORE}/staffing.py",
         within="def _judge(",

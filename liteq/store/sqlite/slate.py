@@ -9,6 +9,7 @@ import msgspec
 
 from liteq.clock import SystemClock
 from liteq.model.fleet import StartedJob
+from liteq.store.sqlite import heartbeat
 from liteq.store.sqlite.descriptor import Descriptor
 from liteq.store.sqlite.platform import boot_id, storage_error
 from liteq.store.sqlite.processes import pid_namespace, process_start
@@ -74,6 +75,7 @@ class LifeLock:
         self._file = file
         self._path = path
         self._start = 0
+        self._told = (0, False)
         header = _HEADER.pack(_MAGIC, _VERSION, os.getpid(), hears_stop, _CLOCK.monotonic_ms(), 0, 0)
         self._write(header.ljust(_FIRST_SIZE, b"\0"), 0)
 
@@ -89,8 +91,11 @@ class LifeLock:
         return WorkerIdentity(self.worker_id, pid, start, boot_id(), pid_namespace(), self.ino, self.kind)
 
     def beat(self, monotonic_ms: int, *, done: int = 0, stopping: bool = False) -> None:
-        """Write down that the worker was well at that time, how many jobs it has done, and whether it is leaving."""
-        self._write(_BEAT.pack(monotonic_ms, done, stopping), _BEAT_AT)
+        """Note that the worker was well at that time, how many jobs it has done, and whether it is leaving."""
+        # An idle worker writes nothing: only what has changed, and the time where a lock cannot tell it.
+        if not heartbeat.beat(self._file.fd, monotonic_ms) or self._told != (done, stopping):
+            self._write(_BEAT.pack(monotonic_ms, done, stopping), _BEAT_AT)
+            self._told = (done, stopping)
 
     def start(self, slot: int, job_id: int, attempt: int, started_at: int, deadline: int = 0) -> None:
         """Write down that a job begins; from now on a crash counts for it. ``deadline`` in monotonic ms."""
@@ -142,8 +147,10 @@ def run_mark(pid: int, pid_start: int, job_id: int, attempt: int) -> str:
 
 
 def slate_on(fd: int) -> Slate | None:
-    """Give what was last written to the open file, None when that is no slate. ``OSError`` as it comes."""
-    return _slate_in(_stable_content(fd))
+    """Give what was last noted on the open file, None when that is no slate. ``OSError`` as it comes."""
+    slate, beat = _slate_in(_stable_content(fd)), heartbeat.beat_of(fd)
+    # The dead have no lock any more; then what they last wrote down has to do.
+    return slate if slate is None or beat is None else msgspec.structs.replace(slate, beat=beat)
 
 
 def _stable_content(fd: int) -> bytes:

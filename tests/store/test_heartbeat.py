@@ -1,0 +1,115 @@
+"""A beat tells its time, earlier or later than the last, leaves no byte behind, and ends with who gave it."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from liteq.store.sqlite import heartbeat
+from liteq.store.sqlite.sidecar import Sidecar
+from liteq.store.sqlite.slate import LifeLock, Slate
+
+BEAT_AND_WAIT = """
+import sys
+from pathlib import Path
+from liteq.store.sqlite.sidecar import Sidecar
+sidecar = Sidecar(Path(sys.argv[1]))
+sidecar.open()
+life = sidecar.hold_life(5)
+life.beat(1_000, done=3)
+life.beat(2_000, done=3)
+print("beaten", flush=True)
+sys.stdin.readline()
+"""
+NO_SUCH_LOCKS = pytest.mark.skipif(sys.platform != "linux", reason="the locks of an open file are Linux's")
+
+
+@pytest.fixture
+def sidecar(tmp_path: Path) -> Iterator[Sidecar]:
+    opened = Sidecar(tmp_path / "jobs.db")
+    opened.open()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def life(sidecar: Sidecar) -> Iterator[LifeLock]:
+    held = sidecar.hold_life(5)
+    yield held
+    held.release(remove=True)
+
+
+def read(sidecar: Sidecar) -> Slate:
+    slate = sidecar.read_slate(5)
+    assert slate is not None
+    return slate
+
+
+@NO_SUCH_LOCKS
+def test_beats_change_no_byte_of_the_file_and_not_its_times(sidecar: Sidecar, life: LifeLock) -> None:
+    path = sidecar.folder / "worker-5"
+    life.beat(1_000)
+    before = path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_ctime_ns
+
+    life.beat(2**60)
+
+    assert read(sidecar).beat == 2**60
+    assert (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_ctime_ns) == before
+
+
+def test_the_latest_beat_counts_be_it_an_earlier_time(sidecar: Sidecar, life: LifeLock) -> None:
+    told: list[int] = []
+    for moment in (5_000, 9_000, 1, 7_000):
+        life.beat(moment)
+        told.append(read(sidecar).beat)
+
+    assert told == [5_000, 9_000, 1, 7_000]
+
+
+def test_what_has_changed_beside_the_time_is_told_with_it(sidecar: Sidecar, life: LifeLock) -> None:
+    life.beat(1_000, done=3)
+    first = read(sidecar)
+    life.beat(2_000, done=3, stopping=True)
+    second = read(sidecar)
+
+    assert (first.beat, first.done, first.stopping) == (1_000, 3, False)
+    assert (second.beat, second.done, second.stopping) == (2_000, 3, True)
+
+
+def test_where_there_are_no_such_locks_the_time_is_written_down(
+    sidecar: Sidecar, life: LifeLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "_SET", None)
+    monkeypatch.setattr(heartbeat, "_GET", None)
+
+    life.beat(1_000)
+    life.beat(2_000)
+
+    assert read(sidecar).beat == 2_000
+
+
+@NO_SUCH_LOCKS
+def test_the_beat_of_a_killed_worker_is_gone_and_what_it_wrote_down_stays(sidecar: Sidecar, tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", BEAT_AND_WAIT, str(tmp_path / "jobs.db")]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "beaten\n"
+        alive = read(sidecar)
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.wait(10)
+        dead = read(sidecar)
+
+    assert (alive.beat, alive.done) == (2_000, 3)
+    assert (dead.beat, dead.done) == (1_000, 3)
+
+
+def test_an_empty_descriptor_has_no_beat(tmp_path: Path) -> None:
+    (tmp_path / "slate").write_bytes(b"")
+    with (tmp_path / "slate").open("r+b") as file:
+        assert heartbeat.beat_of(file.fileno()) is None
+    assert not heartbeat.beat(-1, 1_000)
+    assert heartbeat.beat_of(-1) is None
