@@ -2,13 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
 
 from liteq.batch import Batch, Planned
 from liteq.clock import Clock
-from liteq.errors import BatchNotFound, InvalidOption
+from liteq.errors import BatchNotFound, InvalidOption, QueueFull
 from liteq.flow import Chain, Group, unfold
 from liteq.importing import refuse_while_importing
 from liteq.job import Job
@@ -16,7 +17,7 @@ from liteq.model.batch import BatchRecord, NewBatch
 from liteq.model.job import Enqueued, NewJob
 from liteq.model.names import check_name
 from liteq.model.retry import Retry
-from liteq.room import into_room
+from liteq.room import when_room
 from liteq.store.engine import Engine
 from liteq.task import Call, Payload
 
@@ -130,7 +131,11 @@ class Batching(ABC):
             replace(call.new_job(now=now, default_retry=self.default_retry), siblings=one.siblings)
             for call, one in zip(calls, planned, strict=True)
         ]
-        batch_id, answers = into_room(lambda: store(jobs, now), engine=self.engine, clock=self.clock, calls=calls)
+        try:
+            batch_id, answers = store(jobs, now)
+        except QueueFull as full:
+            again = partial(store, jobs, now)
+            batch_id, answers = when_room(full, again, engine=self.engine, clock=self.clock, calls=calls)
         return batch_id, self._handles(calls, answers)
 
 

@@ -6,13 +6,13 @@ from functools import partial
 from typing import Any, overload
 
 from liteq.clock import Clock
-from liteq.errors import InvalidOption, PartlyEnqueued, StorageError
+from liteq.errors import InvalidOption, PartlyEnqueued, QueueFull, StorageError
 from liteq.importing import refuse_while_importing
 from liteq.job import Job
 from liteq.model.job import Enqueued
 from liteq.model.retry import Retry
 from liteq.model.stored import StoredJobs
-from liteq.room import into_room
+from liteq.room import when_room
 from liteq.store.engine import Engine
 from liteq.task import Call, Payload
 
@@ -104,7 +104,11 @@ class Enqueueing(ABC):
     def _store(self, calls: Sequence[Call[Any]]) -> list[Enqueued]:
         engine, now, retry = self.engine, self.clock.now_ms(), self.default_retry
         jobs = [call.new_job(now=now, default_retry=retry) for call in calls]
-        return into_room(partial(engine.enqueue, jobs, now=now), engine=engine, clock=self.clock, calls=calls)
+        try:
+            return engine.enqueue(jobs, now=now)
+        except QueueFull as full:
+            again = partial(engine.enqueue, jobs, now=now)
+            return when_room(full, again, engine=engine, clock=self.clock, calls=calls)
 
 
 def _told(stored: StoredJobs) -> str:

@@ -12,19 +12,18 @@ from liteq.waiting import wait_until
 T = TypeVar("T")
 
 
-def into_room(store: Callable[[], T], *, engine: Engine, clock: Clock, calls: Iterable[Call[Any]]) -> T:
+def when_room(
+    full: QueueFull, store: Callable[[], T], *, engine: Engine, clock: Clock, calls: Iterable[Call[Any]]
+) -> T:
     """Give what ``store`` gives once it finds room, tried for as long as the most patient of the calls wants to wait.
 
-    Raises QueueFull where there is none by then, at once for more jobs than a queue may ever hold and inside a
-    transaction, which would keep everybody out who could make room.
+    ``full`` is what a first try has raised. It is raised again where there is no room by then, at once for more jobs
+    than a queue may ever hold and inside a transaction, which would keep everybody out who could make room.
     """
-    try:
-        return store()
-    except QueueFull as full:
-        wait_ms = max((call.options.room_ms for call in calls), default=0)
-        if not wait_ms or full.wanted > full.max_pending or engine.busy_here():
-            raise
-        return _wait(store, engine, clock, full, wait_ms)
+    wait_ms = max((call.options.room_ms for call in calls), default=0)
+    if not wait_ms or full.wanted > full.max_pending or engine.busy_here():
+        raise full
+    return _wait(store, engine, clock, full, wait_ms)
 
 
 def _wait(store: Callable[[], T], engine: Engine, clock: Clock, full: QueueFull, wait_ms: int) -> T:

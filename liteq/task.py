@@ -17,6 +17,7 @@ from typing import (
 )
 
 import msgspec
+from msgspec.structs import replace
 
 from liteq.errors import InvalidOption
 from liteq.job import Job, JobContext
@@ -57,18 +58,19 @@ class Call(msgspec.Struct, Generic[R], frozen=True):
 
     def using(self, **settings: Unpack[Settings]) -> "Call[R]":
         """Give the same call with some options altered."""
-        return msgspec.structs.replace(self, options=self.options.with_settings(settings))
+        return replace(self, options=self.options.with_settings(settings))
 
     def new_job(self, *, now: int, default_retry: Retry) -> NewJob:
         """Give the job to be stored, its delay counted from ``now``."""
         options = self.options
-        return msgspec.structs.replace(
-            _pattern(self.definition.name, options, default_retry),
-            args=self.args,
-            args_crc=crc(self.args),
-            run_at=options.due_at(now),
-            unique=options.unique(now),
-        )
+        pattern: _Pattern | None = vars(options).get("pattern")
+        if pattern is None or pattern.task != self.definition.name or pattern.default_retry is not default_retry:
+            pattern = vars(options)["pattern"] = _new_pattern(self.definition.name, options, default_retry)
+        if pattern.timed:
+            run_at, unique = options.due_at(now), options.unique(now)
+        else:
+            run_at, unique = now + options.delay_ms, None
+        return replace(pattern.job, args=self.args, args_crc=crc(self.args), run_at=run_at, unique=unique)
 
     def template(self, *, default_retry: Retry, once: bool = False) -> Template:
         """Give the job that is made later: at each tick of a schedule or, with ``once``, when something has ended.
@@ -85,23 +87,27 @@ class Call(msgspec.Struct, Generic[R], frozen=True):
         if once and options.unique_key is not None:
             raise InvalidOption("this job is made once, by itself; it cannot have a unique_key")
         job = self.new_job(now=0, default_retry=default_retry)
-        unique = (
-            None if job.unique is None else msgspec.structs.replace(job.unique, held_until=None, on_conflict="skip")
-        )
-        plain = msgspec.structs.replace(job, run_at=0, unique=unique, when_full="skip")
+        unique = None if job.unique is None else replace(job.unique, held_until=None, on_conflict="skip")
+        plain = replace(job, run_at=0, unique=unique, when_full="skip")
         return Template(job=plain, delay_ms=self.options.delay_ms, unique_ms=self.options.unique_ms)
 
 
-def _pattern(task: str, options: Options, default_retry: Retry) -> NewJob:
-    """Give what all jobs of the task with these options have in common. It is made once, and kept beside them."""
-    kept: dict[str, Any] = vars(options)
-    known: tuple[str, Retry, NewJob] | None = kept.get("pattern")
-    if known is None or known[0] != task or known[1] is not default_retry:
-        known = kept["pattern"] = (task, default_retry, _new_pattern(task, options, default_retry))
-    return known[2]
+class _Pattern(msgspec.Struct, frozen=True):
+    """What all jobs of a task with the same options have in common. It is made once, and kept beside the options."""
+
+    task: str
+    default_retry: Retry
+    job: NewJob
+    timed: bool
+    """Whether more than a delay depends on when the job is enqueued."""
 
 
-def _new_pattern(task: str, options: Options, default_retry: Retry) -> NewJob:
+def _new_pattern(task: str, options: Options, default_retry: Retry) -> _Pattern:
+    timed = (options.run_at, options.unique_key, options.debounce_ms, options.max_wait_ms) != (None, None, None, None)
+    return _Pattern(task, default_retry, _job_of(task, options, default_retry), timed)
+
+
+def _job_of(task: str, options: Options, default_retry: Retry) -> NewJob:
     retry = options.retry or default_retry
     return NewJob(
         task=task,

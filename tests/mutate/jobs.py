@@ -362,8 +362,8 @@ JOBS_FAULTS = (
     Fault(
         name="a forked child may write",
         path=f"{STORE}/writer.py",
-        old="return os.getpid() != self._pid or forks() != self._forks",
-        new="return os.getpid() == 0 and forks() != self._forks",
+        old="if os.getpid() != self._pid or lineage.forks != self._forks:",
+        new="if os.getpid() == 0 and lineage.forks != self._forks:",
         tests=(SCHEMA,),
     ),
     Fault(

@@ -43,7 +43,7 @@ connection = apsw.Connection(str(path))
 connection.execute("PRAGMA journal_mode = WAL").fetchall()
 if sys.argv[2] == "closed":
     connection.close()
-before = forks()
+before = lineage.forks
 child = os.fork()
 if child == 0:
     try:
@@ -51,10 +51,10 @@ if child == 0:
         answer = "claimed"
     except ForkedClient:
         answer = "refused"
-    print(answer, forks() - before, flush=True)
+    print(answer, lineage.forks - before, flush=True)
     os._exit(0)
 os.waitpid(child, 0)
-print("parent", forks() - before, flush=True)
+print("parent", lineage.forks - before, flush=True)
 """
 
 

@@ -25,7 +25,6 @@ class _Claims:
         self.inherited: set[Inode] = set()
         self.hooked = False
         self.trusted: set[int] = set()
-        self.forks = 0
 
     def start_anew_in_child(self) -> None:
         # The lock may have been held by a thread that does not exist here.
@@ -33,16 +32,18 @@ class _Claims:
         self.inherited.update(self.counts)
         self.counts.clear()
         self.of_path.clear()
-        self.forks += 1
+        lineage.forks += 1
 
 
+class Lineage:
+    """How many forks lie between this process and the one that first imported liteq."""
+
+    forks = 0
+
+
+lineage = Lineage()
 _claims = _Claims()
 os.register_at_fork(after_in_child=_claims.start_anew_in_child)
-
-
-def forks() -> int:
-    """Give how many forks lie between this process and the one that first imported liteq."""
-    return _claims.forks
 
 
 def claim_inode(path: Path) -> None:

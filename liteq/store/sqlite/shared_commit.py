@@ -71,14 +71,14 @@ class SharedCommit:
 
     def run(self, verb: Callable[[], T]) -> T:
         """Run the verb in a commit of this thread's or another's; return when that is on the disk."""
-        if self._writer.holds():
+        writer = self._writer
+        if writer.holds():
             return verb()
-        if not (self._writer.syncs or self._waiting or self._leader or self._writer.busy()):
-            # Nobody to share with, and no sync to share.
-            self._writer.refuse_fork()
-            return self._writer.run(verb)
         # Asked before the queue: in a forked child its leader may be a thread that does not exist.
-        self._writer.refuse_fork()
+        writer.refuse_fork()
+        if not (writer.syncs or self._waiting or self._leader or writer.busy()):
+            # Nobody to share with, and no sync to share.
+            return writer.run(verb)
         ticket = _Ticket(verb)
         with self._inside:
             try:

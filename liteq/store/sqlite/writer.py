@@ -14,7 +14,7 @@ import apsw
 from liteq.errors import Busy, Corrupt, FileMoved, ForkedClient, LiteqError, NotALiteqFile, SchemaTooNew, StorageError
 from liteq.store.sqlite import schema
 from liteq.store.sqlite.connection import Connection
-from liteq.store.sqlite.one_library import forks, trusted_here
+from liteq.store.sqlite.one_library import lineage, trusted_here
 from liteq.store.sqlite.platform import write_again
 from liteq.store.sqlite.processes import writer_pid
 from liteq.store.sqlite.translate import is_failed_sync
@@ -74,16 +74,19 @@ class Writer:
         self.checkpoint: Callable[[], None] | None = None
         self._turnstile = turnstile
         self._inside = inside
-        self._full = full
+        self.syncs = full
+        """Whether durable commits wait for the disk."""
         self._shared = shared
         self._closed = False
         self._path = path
         self._busy_timeout_ms = busy_timeout_ms
         self._lock = threading.Lock()
+        self.busy: Callable[[], bool] = self._lock.locked
+        """Tells whether a thread of this process writes at this moment."""
         self._owner = 0
         self._synced: bool | None = None
         self._pid = os.getpid()
-        self._forks = forks()
+        self._forks = lineage.forks
         self._schema_cookie: int | None = None
         self._left_at: int | None = None
         """The version of the data after the latest commit here."""
@@ -100,7 +103,7 @@ class Writer:
 
     def refuse_fork(self) -> None:
         """A forked child's commit on an inherited connection would succeed and be lost."""
-        if os.getpid() != self._pid or forks() != self._forks:
+        if os.getpid() != self._pid or lineage.forks != self._forks:
             raise ForkedClient("this app was made before a fork; make a new Liteq in the child process")
 
     def forget_schema(self) -> None:
@@ -136,23 +139,16 @@ class Writer:
         with self._inside:
             with self._lock:
                 try:
-                    self._begin(durable=durable and self._full)
+                    self._begin(durable=durable and self.syncs)
                     yield
+                    # The block may have forked.
+                    self.refuse_fork()
                     self._commit()
                 except BaseException:
                     self._undo()
                     raise
             if self.wal_pages >= self.checkpoint_from and self.checkpoint is not None:
                 self.checkpoint()
-
-    @property
-    def syncs(self) -> bool:
-        """Whether durable commits wait for the disk."""
-        return self._full
-
-    def busy(self) -> bool:
-        """Tell whether a thread of this process writes at this moment."""
-        return self._lock.locked()
 
     def run(self, work: Callable[[], T]) -> T:
         """Run the work as one durable commit of its own, and give what it gives.
@@ -162,7 +158,7 @@ class Writer:
         with self._inside:
             with self._lock:
                 try:
-                    self._begin(durable=self._full)
+                    self._begin(durable=self.syncs)
                     done = work()
                     self._commit()
                 except BaseException:
@@ -179,7 +175,6 @@ class Writer:
             self.connection.close()
 
     def _commit(self) -> None:
-        self.refuse_fork()
         try:
             self.connection.plain("COMMIT", committing=True)
         except LiteqError as error:
@@ -212,7 +207,10 @@ class Writer:
         except Busy as error:
             raise self._naming_the_holder(error) from error
         self._owner = get_ident()
-        self._check_file()
+        if self.connection.file_moved():
+            raise FileMoved("the file was deleted, renamed or replaced while open; nothing was written")
+        if self.connection.data_version() != self._left_at:
+            self._note_others()
         if self._log_in_doubt:
             # Meanwhile the write lock keeps the log as it is.
             with trusted_here():
@@ -227,11 +225,8 @@ class Writer:
         waited = f"{self._busy_timeout_ms / 1000:g} s"
         return Busy(f"{who} has kept the write lock for more than {waited} (stopped?)")
 
-    def _check_file(self) -> None:
-        if self.connection.file_moved():
-            raise FileMoved("the file was deleted, renamed or replaced while open; nothing was written")
-        if self.connection.data_version() == self._left_at:
-            return
+    def _note_others(self) -> None:
+        """Take in that others have written since: what was read before may hold no longer, the schema neither."""
         self.epoch += 1
         cookie: int = self.connection.plain("PRAGMA schema_version")[0][0]
         if self._schema_cookie is None:
