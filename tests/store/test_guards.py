@@ -36,7 +36,7 @@ import os, sys
 from pathlib import Path
 import apsw
 from liteq.errors import ForkedClient
-from liteq.store.sqlite.one_library import claim_inode, forks
+from liteq.store.sqlite.one_library import claim_inode, lineage
 path = Path(sys.argv[1])
 claim_inode(path)
 connection = apsw.Connection(str(path))

@@ -141,8 +141,6 @@ class Writer:
                 try:
                     self._begin(durable=durable and self.syncs)
                     yield
-                    # The block may have forked.
-                    self.refuse_fork()
                     self._commit()
                 except BaseException:
                     self._undo()
@@ -175,6 +173,7 @@ class Writer:
             self.connection.close()
 
     def _commit(self) -> None:
+        self.refuse_fork()
         try:
             self.connection.plain("COMMIT", committing=True)
         except LiteqError as error:
