@@ -17,6 +17,7 @@ from liteq.model.job import Claim
 from liteq.store.engine import Watch
 from liteq.worker.alarm import Alarm
 from liteq.worker.desk import Desk
+from liteq.worker.lull import Lull
 from liteq.worker.pace import Pace
 from liteq.worker.runner import Runner
 from liteq.worker.verdict import Verdict
@@ -26,9 +27,6 @@ LOOK_PAUSE_MS = 10
 """Between two looks for nothing: a stranger's busy commits must not keep an idle worker busy too."""
 TROUBLE_PAUSE_MS = 500
 WAITED_TOO_LONG_MS = 50
-CLOCK_SET_BACK_MS = 500
-"""By so much a clock that was set back differs from one that is slow."""
-
 EXIT_FORKED = 0
 
 T = TypeVar("T")
@@ -72,8 +70,7 @@ class Bench:
         self._laid_at = 0
         self._laid = 0
         self._reported_at = 0
-        self._looked_at = (0, 0)
-        """When the latest look for jobs began, by the wall clock and by the monotonic one."""
+        self._lull = Lull(desk, watch, burst=burst)
 
     def serve(self, slot: int, alarm: Alarm | None = None) -> None:
         """Run jobs in the calling thread until the bench ends."""
@@ -169,7 +166,7 @@ class Bench:
 
     def _exchange(self, limit: int) -> bool:
         begun = self._desk.clock.monotonic_ms()
-        self._looked_at = (self._desk.clock.now_ms(), begun)
+        self._lull.note_look()
         claims = self._report(limit)
         self._laid_at = self._reported_at
         if claims:
@@ -189,32 +186,15 @@ class Bench:
             return
         self._idle = True
         try:
-            self._wait_for_work()
+            self._lull.wait(self._is_over)
         finally:
             self._idle = False
         too_soon = self._reported_at + LOOK_PAUSE_MS - self._desk.clock.monotonic_ms()
         if too_soon > 0:
             time.sleep(too_soon / 1000)
 
-    def _wait_for_work(self) -> None:
-        """Wait until somebody commits or calls, or a job is due: a look for jobs before that finds none.
-
-        But where jobs are counted, it may have found none because others had reserved them.
-        """
-        # As of the look: what has come due since then would be asked for in vain.
-        due_at = self._desk.next_due(self._looked_at[0])
-        while not (self._ended or self._desk.stopping):
-            left = LONGEST_IDLE_MS if due_at is None else due_at - self._desk.clock.now_ms()
-            if left <= 0 or self._watch.wait(min(left, LONGEST_IDLE_MS)) or self._burst or self._desk.counts_jobs:
-                return
-            if self._clock_was_set_back():
-                return
-
-    def _clock_was_set_back(self) -> bool:
-        """Tell whether what was near at the latest look is far away now: tokens and breakers do not wait for that."""
-        wall, monotonic = self._looked_at
-        clock = self._desk.clock
-        return clock.monotonic_ms() - monotonic - (clock.now_ms() - wall) > CLOCK_SET_BACK_MS
+    def _is_over(self) -> bool:
+        return self._ended or self._desk.stopping
 
     def _pause_in_trouble(self) -> None:
         for _ in range(10):

@@ -23,6 +23,7 @@ from liteq.task import Definition
 from liteq.worker.bench import EXIT_FORKED, LOOK_PAUSE_MS, TROUBLE_PAUSE_MS, WAITED_TOO_LONG_MS, drain, give_back
 from liteq.worker.deafness import hear_no_signals
 from liteq.worker.desk import Desk
+from liteq.worker.lull import Lull
 from liteq.worker.pace import LARGEST_BATCH, Pace
 from liteq.worker.runner import Runner, not_started, said
 from liteq.worker.verdict import Leaving, TimeLimit, Verdict, with_last_words
@@ -32,9 +33,8 @@ REPORT_WITHIN_S = 0.008
 LOOKS_IN_VAIN = 4
 PATIENT_PAUSE_MS = 4 * LOOK_PAUSE_MS
 """Between two looks after so many in vain: where others commit all the time, such as this worker's own functions."""
-LONGEST_LISTEN_MS = 2_000
-LONGEST_REST_S = 2 * LONGEST_LISTEN_MS / 1000
-"""Longer than the watch waits: woken from here, it would take that for a commit and look again and again."""
+LONGEST_REST_S = 4
+"""Without listening: what ends rings the bell."""
 
 log = logging.getLogger("liteq.worker")
 
@@ -73,8 +73,7 @@ class CoroutineSlots:
         self._leaving = False
         self._reporting = False
         self._looked_at = 0
-        self._asked_at = 0
-        """When the latest look for jobs began. What has come due since then is due still."""
+        self._lull = Lull(desk, watch, burst=burst)
         self._in_vain = 0
         self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -212,7 +211,7 @@ class CoroutineSlots:
         self._in_vain = 0 if found or verdicts else self._in_vain + 1
 
     def _report(self, verdicts: list[Verdict], limit: int) -> int:
-        self._asked_at = self._desk.clock.now_ms()
+        self._lull.note_look()
         claims = self._desk.exchange(verdicts, tasks=self._tasks, limit=limit)
         self._looked_at = self._desk.clock.monotonic_ms()
         # From here the side thread can give them back, should the loop be blocked.
@@ -248,7 +247,7 @@ class CoroutineSlots:
             return
         heard: asyncio.Future[Any] = asyncio.get_running_loop().run_in_executor(watcher, self._listen)
         waits: list[asyncio.Future[Any]] = [self._bell, heard]
-        await asyncio.wait(waits, timeout=LONGEST_REST_S, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         if not heard.done():
             # Called back for a finished coroutine; a call after its end would end the next wait at once.
             self._watch.wake()
@@ -270,8 +269,12 @@ class CoroutineSlots:
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(REPORT_WITHIN_S, self._ring)
 
-    def _listen(self) -> bool:
-        return self._watch.wait(self._desk.idle_ms(LONGEST_LISTEN_MS, since=self._asked_at))
+    def _listen(self) -> None:
+        self._lull.wait(self._is_over)
+
+    def _is_over(self) -> bool:
+        # Rung, whoever listens is called back: the watch was woken for that.
+        return self._desk.stopping or self._bell is None or self._bell.done()
 
     def _start_next(self, slot: int) -> bool:
         """Start the next claimed job in the slot; tell whether one runs there now."""

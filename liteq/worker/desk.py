@@ -122,11 +122,6 @@ class Desk:
         """Give the instant after ``since`` at which something becomes due, as things stand; None when nothing will."""
         return self.engine.next_due(now=since)
 
-    def idle_ms(self, longest: int, *, since: int) -> int:
-        """Give how long nothing that was not due at that instant can become due, at most ``longest``."""
-        due = self.next_due(since)
-        return longest if due is None else max(0, min(longest, due - self.clock.now_ms()))
-
     def done(self) -> int:
         """Give how many attempts have ended here, in whatever way."""
         return sum(self.counts[verb] for verb in ENDINGS)
