@@ -1,8 +1,37 @@
 """Faults in how the dead and the hung are taken from."""
 
-from tests.mutate.fault import COMMANDS, COROUTINES, DEATHS, EXPIRE, FLEETS, HANGS, LEASES, REMAINS, SQL, STORE, Fault
+from tests.mutate.fault import (
+    COMMANDS,
+    COROUTINES,
+    DEATHS,
+    EXPIRE,
+    FLEETS,
+    HANGS,
+    LEASES,
+    REMAINS,
+    SQL,
+    STORE,
+    WAKING,
+    Fault,
+)
 
 FLEET_FAULTS = (
+    Fault(
+        name="the side thread dozes on when jobs come",
+        path="liteq/worker/lull.py",
+        within="def wait",
+        old="                self.after()\n",
+        new="",
+        tests=(WAKING,),
+    ),
+    Fault(
+        name="the side thread is roused and dozes off at once",
+        path="liteq/worker/tender.py",
+        within="def rouse",
+        old="self._desk.clock.monotonic_ms() + ALERT_MS",
+        new="0",
+        tests=(WAKING,),
+    ),
     Fault(
         name="each beat is written to the disk",
         path=f"{STORE}/slate.py",
@@ -267,8 +296,8 @@ FLEET_FAULTS = (
         name="coroutine jobs claimed ahead are kept while the worker stops",
         path="liteq/worker/coroutines.py",
         within="def give_back",
-        old="self._desk.release(back, reason, unstarted=True)",
-        new="back.clear()",
+        old="give_back(self._claimed, self._desk, reason)",
+        new="pass",
         tests=(COROUTINES,),
     ),
     Fault(

@@ -92,8 +92,8 @@ FLOW_FAULTS = (
     Fault(
         name="a limit set by another is not seen",
         path=f"{STORE}/writer.py",
-        old="self.connection.data_version() == self._left_at:",
-        new="self._left_at is not None:",
+        old="if self.connection.data_version() != self._left_at:",
+        new="if self._left_at is None:",
         tests=(PENDING,),
     ),
     Fault(
@@ -106,8 +106,8 @@ FLOW_FAULTS = (
     Fault(
         name="a limit is forgotten with a transaction that was undone",
         path=f"{STORE}/writer.py",
-        within="def transaction",
-        old="                    self.epoch += 1\n",
+        within="def _undo",
+        old="        self.epoch += 1\n",
         new="",
         tests=(PENDING,),
     ),
