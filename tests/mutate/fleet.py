@@ -25,14 +25,6 @@ FLEET_FAULTS = (
         tests=(WAKING,),
     ),
     Fault(
-        name="the side thread is roused and dozes off at once",
-        path="liteq/worker/tender.py",
-        within="def rouse",
-        old="self._desk.clock.monotonic_ms() + ALERT_MS",
-        new="0",
-        tests=(WAKING,),
-    ),
-    Fault(
         name="each beat is written to the disk",
         path=f"{STORE}/slate.py",
         within="def beat",
@@ -297,7 +289,7 @@ FLEET_FAULTS = (
         path="liteq/worker/coroutines.py",
         within="def give_back",
         old="give_back(self._claimed, self._desk, reason)",
-        new="pass",
+        new="self._claimed.clear()",
         tests=(COROUTINES,),
     ),
     Fault(
