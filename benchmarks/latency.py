@@ -52,7 +52,7 @@ def _rows(plan: Plan, room: Path, kind: Durability, *flags: str) -> list[Row]:
     with found.app, worker_process(room / "jobs.db", kind, *flags) as worker:
         found.stamp.enqueue().wait(30)
         rounds = [pickups(found, jobs) for _ in range(plan.rounds)]
-        idle = idle_cpu(worker, plan.size(20, 5))
+        idle = idle_cpu(worker, plan.size(60, 5))
     sides = ("since before enqueue()", "since enqueue() returned")
     return [_row(what, kind, flags, [r[n] for r in rounds], idle) for n, what in enumerate(sides)]
 
