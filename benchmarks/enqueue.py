@@ -4,7 +4,7 @@ from pathlib import Path
 from statistics import median
 from threading import Thread
 
-from benchmarks import limit, raw
+from benchmarks import limit, raw, straight
 from benchmarks.harness import Case, Plan, Sample, Table, each, load, rates, ratios, run_by_turns, timed
 from benchmarks.jobs import BOTH, Durability, Jobs, declare
 from benchmarks.wanted import at_least, figure
@@ -71,6 +71,10 @@ def measure(plan: Plan) -> list[Table]:
     threaded = Case(THREADED, "full", THREADS * few, by_threads, *one)
     cases = raw.cases(raw.SINGLY, raw.insert_singly, plan, slow=True)
     cases += raw.cases(limit.SINGLY, limit.insert_singly, plan, slow=True, bare=raw.SINGLY)
+    cases += [
+        Case(straight.LABEL, "full", few, straight.insert, *one),
+        Case(straight.LABEL, "normal", many, straight.insert, *one),
+    ]
     cases += [single, Case(SINGLY, "normal", many, singly, *one), threaded]
     cases += raw.cases(raw.TOGETHER, raw.insert_together, plan)
     cases += raw.cases(limit.TOGETHER, limit.insert_together, plan, bare=raw.TOGETHER)

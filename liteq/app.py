@@ -200,14 +200,7 @@ class Liteq(Enqueueing, Declaring, Handling, Batching, Locking):
 
     def _send(self, call: Call[Any]) -> Job[Any]:
         refuse_while_importing()
-        (answer,) = self._store((call,))
-        return Job(
-            answer.job_id,
-            engine=self.engine,
-            clock=self.clock,
-            result_type=call.definition.signature.result_type,
-            answer=answer.answer,
-        )
+        return self._handles((call,), self._store((call,)))[0]
 
     def _handles(self, calls: Sequence[Call[Any]], answers: Sequence[Enqueued]) -> list[Job[Any]]:
         engine, clock = self.engine, self.clock
