@@ -70,7 +70,7 @@ class Bench:
         self._laid_at = 0
         self._laid = 0
         self._reported_at = 0
-        self.lull = Lull(desk, watch, burst=burst)
+        self._lull = Lull(desk, watch, burst=burst)
 
     def serve(self, slot: int, alarm: Alarm | None = None) -> None:
         """Run jobs in the calling thread until the bench ends."""
@@ -166,7 +166,7 @@ class Bench:
 
     def _exchange(self, limit: int) -> bool:
         begun = self._desk.clock.monotonic_ms()
-        self.lull.note_look()
+        self._lull.note_look()
         claims = self._report(limit)
         self._laid_at = self._reported_at
         if claims:
@@ -186,7 +186,7 @@ class Bench:
             return
         self._idle = True
         try:
-            self.lull.wait(self._is_over)
+            self._lull.wait(self._is_over)
         finally:
             self._idle = False
         too_soon = self._reported_at + LOOK_PAUSE_MS - self._desk.clock.monotonic_ms()

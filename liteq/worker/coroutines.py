@@ -73,7 +73,7 @@ class CoroutineSlots:
         self._leaving = False
         self._reporting = False
         self._looked_at = 0
-        self.lull = Lull(desk, watch, burst=burst)
+        self._lull = Lull(desk, watch, burst=burst)
         self._in_vain = 0
         self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -211,7 +211,7 @@ class CoroutineSlots:
         self._in_vain = 0 if found or verdicts else self._in_vain + 1
 
     def _report(self, verdicts: list[Verdict], limit: int) -> int:
-        self.lull.note_look()
+        self._lull.note_look()
         claims = self._desk.exchange(verdicts, tasks=self._tasks, limit=limit)
         self._looked_at = self._desk.clock.monotonic_ms()
         # From here the side thread can give them back, should the loop be blocked.
@@ -270,7 +270,7 @@ class CoroutineSlots:
             self._timer = asyncio.get_running_loop().call_later(REPORT_WITHIN_S, self._ring)
 
     def _listen(self) -> None:
-        self.lull.wait(self._is_over)
+        self._lull.wait(self._is_over)
 
     def _is_over(self) -> bool:
         # Rung, whoever listens is called back: the watch was woken for that.

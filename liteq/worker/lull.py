@@ -20,8 +20,6 @@ class Lull:
         # In a burst others' jobs are waited for, whose end may be the burst's; and where jobs are counted, a look may
         # have found none because others had reserved them.
         self._short = burst or desk.counts_jobs
-        self.after: Callable[[], None] = lambda: None
-        """Called when the rest has ended because jobs may be there."""
         self._looked_at = (0, 0)
         """When the latest look for jobs began, by the wall clock and by the monotonic one."""
 
@@ -36,7 +34,6 @@ class Lull:
         while not over():
             left = LONGEST_STEP_MS if due_at is None else due_at - self._desk.clock.now_ms()
             if left <= 0 or self._watch.wait(min(left, LONGEST_STEP_MS)) or self._short or self._clock_was_set_back():
-                self.after()
                 return
 
     def _clock_was_set_back(self) -> bool:

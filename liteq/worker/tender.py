@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from liteq.worker.coroutines import CoroutineSlots  # for its name alone: it is loaded where it is needed
 
 BUSY_TURN_MS = 50
-IDLE_TURN_MS = 1_000
-ALERT_MS = 200
-"""So long after the start, a job or a call of the slots, their next jobs are expected at each moment."""
+IDLE_TURN_MS = 500
 LOOK_AROUND_EVERY_MS = 1_000
 FROZEN_MS = 500
 """Woken so much too late, this process was stopped itself, and knows nothing about others until they have beaten."""
@@ -72,12 +70,6 @@ class Tender:
         self._breakers = breakers
         self._hearing = hearing
         self._coroutines = coroutines
-        self._alert_until = desk.clock.monotonic_ms() + ALERT_MS
-        self._done = 0
-        self._dozing = False
-        for slots in (bench, coroutines):
-            if slots is not None:
-                slots.lull.after = self.rouse
         self._over = False
         self._due: dict[str, int] = {}
         self._told = False
@@ -94,12 +86,6 @@ class Tender:
         self._thread.join()
         self._deaths.close()
         self._pulse.stop()
-
-    def rouse(self) -> None:
-        """End a long rest: jobs may be about to run. For the slots."""
-        self._alert_until = self._desk.clock.monotonic_ms() + ALERT_MS
-        if self._dozing:
-            self._deaths.wake()
 
     def _run(self) -> None:
         hear_no_signals()
@@ -131,17 +117,9 @@ class Tender:
         """Wait for the next turn; tell whether somebody may have died."""
         # Once it was heard, a line that has ended could be read for ever.
         line = None if self._leash is None or self._desk.stopping else self._leash.fileno()
-        begun = self._desk.clock.monotonic_ms()
-        done, self._done = self._done, self._desk.done()
-        if self._runner.runs or done != self._done:
-            self._alert_until = begun + ALERT_MS
-        # Said before it is seen whether there is reason to: whoever rouses does both the other way round.
-        self._dozing = True
-        idle = begun >= self._alert_until
-        timeout_ms = min(IDLE_TURN_MS, self._deaths.look_again_ms()) if idle else BUSY_TURN_MS
-        end = begun + timeout_ms
+        timeout_ms = BUSY_TURN_MS if self._runner.runs else min(IDLE_TURN_MS, self._deaths.look_again_ms())
+        end = self._desk.clock.monotonic_ms() + timeout_ms
         died = self._deaths.wait(timeout_ms, also=line)
-        self._dozing = False
         now = self._desk.clock.monotonic_ms()
         if now - end > FROZEN_MS:
             self._patient_until = now + PATIENCE_MS

@@ -11,19 +11,10 @@ from tests.mutate.fault import (
     REMAINS,
     SQL,
     STORE,
-    WAKING,
     Fault,
 )
 
 FLEET_FAULTS = (
-    Fault(
-        name="the side thread dozes on when jobs come",
-        path="liteq/worker/lull.py",
-        within="def wait",
-        old="                self.after()\n",
-        new="",
-        tests=(WAKING,),
-    ),
     Fault(
         name="each beat is written to the disk",
         path=f"{STORE}/slate.py",

@@ -1,6 +1,5 @@
 """What an idle worker wakes for: all that lets it claim a job, be it a commit, an instant or a clock that was set."""
 
-import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,11 +8,8 @@ from typing import Any
 
 import pytest
 
-from liteq import JobContext, Liteq, Retry
+from liteq import Liteq
 from liteq.clock import SystemClock
-from liteq.model.transitions import Outcome, State
-from liteq.store.sqlite import deaths
-from liteq.worker import tender
 from liteq.worker.desk import Desk
 from liteq.worker.settings import WorkSettings
 
@@ -85,30 +81,6 @@ def test_a_token_that_comes_between_the_look_and_the_wait_is_not_slept_through(
         app.task(name="other")(ran.append).enqueue(3)
 
         assert comes_true(lambda: 2 in ran)
-
-
-@pytest.mark.parametrize("kind", ["thread", "coroutine"])
-def test_the_side_thread_is_there_when_jobs_come_however_long_it_rests(
-    app: Liteq, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    monkeypatch.setattr(tender, "IDLE_TURN_MS", HOUR_MS)
-    monkeypatch.setattr(deaths, "LOOK_EVERY_MS", HOUR_MS)
-
-    @app.task(name="thread", timeout=0.3)
-    def stay(ctx: JobContext) -> None:
-        comes_true(lambda: ctx.cancelled)
-
-    @app.task(name="coroutine", timeout=0.3)
-    async def linger() -> None:
-        await asyncio.sleep(2 * PATIENCE_S)
-
-    with app.worker(threads=2, scheduler=False):
-        time.sleep(0.5)
-        job = (stay if kind == "thread" else linger).using(retry=Retry(max_failures=1)).enqueue()
-
-        assert comes_true(lambda: job.refresh().state is State.DEAD)
-
-    assert [attempt.outcome for attempt in job.attempts] == [Outcome.TIMED_OUT]
 
 
 def test_a_worker_with_few_jobs_left_looks_again_for_what_its_coroutines_had_reserved(
