@@ -21,7 +21,7 @@ FLEET_FAULTS = (
         within="def beat",
         old="if not heartbeat.beat(self._file.fd, monotonic_ms) or self._told != (done, stopping):",
         new="if heartbeat.beat(self._file.fd, monotonic_ms) or self._told != (done, stopping):",
-        tests=("tests/store/test_heartbeat.py",),
+        tests=("tests/store/test_slate.py",),
     ),
     Fault(
         name="an earlier beat is not told",
@@ -29,7 +29,7 @@ FLEET_FAULTS = (
         within="def beat(",
         old="        fcntl.fcntl(fd, _SET, _LOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, moment, 0, 0))\n",
         new="",
-        tests=("tests/store/test_heartbeat.py",),
+        tests=("tests/store/test_slate.py",),
     ),
     Fault(
         name="expire charges jobs that had not started",

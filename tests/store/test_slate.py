@@ -1,14 +1,17 @@
-"""A beat tells its time, earlier or later than the last, leaves no byte behind, and ends with who gave it."""
+"""What a worker notes about itself, and its heartbeat, which leaves no byte behind and ends with who gave it."""
 
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from liteq.errors import StorageError
+from liteq.model.fleet import StartedJob
 from liteq.store.sqlite import heartbeat
 from liteq.store.sqlite.sidecar import Sidecar
 from liteq.store.sqlite.slate import LifeLock, Slate
@@ -47,6 +50,77 @@ def read(sidecar: Sidecar) -> Slate:
     slate = sidecar.read_slate(5)
     assert slate is not None
     return slate
+
+
+def test_a_slate_gives_back_what_was_written(sidecar: Sidecar, life: LifeLock) -> None:
+    life.beat(123_456)
+    life.start(0, 2**63 - 1, 1, 10)
+    life.start(300, 8, 2, 20, 99)
+    life.start(1, 9, 1, 30)
+    life.clear(1)
+
+    slate = read(sidecar)
+
+    assert (slate.pid, slate.beat) == (os.getpid(), 123_456)
+    assert slate.started == (StartedJob(2**63 - 1, 1, 10, 0), StartedJob(8, 2, 20, 99))
+
+
+def test_a_new_slate_is_fresh_and_empty(sidecar: Sidecar, life: LifeLock) -> None:
+    slate = read(sidecar)
+
+    assert slate.started == ()
+    assert abs(time.monotonic_ns() // 1_000_000 - slate.beat) < 60_000
+
+
+def test_a_released_slate_takes_no_more_notes(life: LifeLock) -> None:
+    life.release(remove=False)
+
+    with pytest.raises(StorageError):
+        life.start(0, 1, 1, 1)
+    with pytest.raises(StorageError):
+        life.beat(1)
+
+
+def test_a_missing_slate_is_none(sidecar: Sidecar) -> None:
+    assert sidecar.read_slate(404) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"lqsl", b"x" * 5_000, b"lqsl" + b"\xff" * 5_000, b"\0" * 4_096, b"lqsl\x03" + b"\0" * 4_091],
+)
+def test_a_slate_of_garbage_is_none(sidecar: Sidecar, content: bytes) -> None:
+    (sidecar.folder / "worker-5").write_bytes(content)
+
+    assert sidecar.read_slate(5) is None
+
+
+def test_a_slate_cut_within_a_slot_gives_the_whole_ones(sidecar: Sidecar, life: LifeLock) -> None:
+    life.start(0, 1, 1, 1)
+    life.start(1, 2, 1, 1)
+    path = sidecar.folder / "worker-5"
+
+    os.truncate(path, 64 + 32 + 31)
+
+    assert [job.job_id for job in read(sidecar).started] == [1]
+
+
+def test_a_slate_that_is_no_file_is_none(sidecar: Sidecar) -> None:
+    os.mkfifo(sidecar.folder / "worker-5")
+    (sidecar.folder / "worker-6").mkdir()
+
+    assert sidecar.read_slate(5) is None
+    assert sidecar.read_slate(6) is None
+    (sidecar.folder / "worker-6").rmdir()
+
+
+def test_starting_a_job_costs_microseconds(life: LifeLock) -> None:
+    began = time.perf_counter()
+
+    for job_id in range(1, 10_001):
+        life.start(0, job_id, 1, 1, 1)
+
+    assert time.perf_counter() - began < 2
 
 
 @NO_SUCH_LOCKS
