@@ -258,13 +258,7 @@ def _is_plain(job: NewJob) -> bool:
 
 def _is_only_a_row(job: NewJob) -> bool:
     """Tell whether the job's row is all that there is to store of it, as of most jobs."""
-    return (
-        job.unique is None
-        and job.batch_id is None
-        and job.concurrency_key is None
-        and not (job.tags or job.parents or job.siblings)
-        and job.when_full == "raise"
-    )
+    return job.batch_id is None and not job.tags and job.when_full == "raise" and _is_plain(job)
 
 
 def _may_fail(job: NewJob) -> bool:
