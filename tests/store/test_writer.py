@@ -168,18 +168,13 @@ def run_all(threads: list[threading.Thread]) -> None:
 
 
 def run_in_one_party(engine: SqliteEngine, verbs: list[Callable[[], None]]) -> None:
-    """Run each verb in a thread, all in one commit: the third, after what holds them up and a first comer."""
-    queue = engine.file.shared_commit._waiting
-    leader = threading.Thread(target=enqueue_one, args=[engine])
+    """Run each verb in a thread, all in one commit: the second, after what holds them up."""
     threads = [threading.Thread(target=verb) for verb in verbs]
     with engine.transaction():
-        leader.start()
-        # The leader has taken its party, itself alone, and stands before the lock.
-        wait_until(lambda: engine.file.shared_commit._leader is not None and not queue)
         for thread in threads:
             thread.start()
-        wait_until(lambda: len(queue) == len(verbs))
-    for thread in [leader, *threads]:
+        wait_until(lambda: len(engine.file.shared_commit._waiting) == len(verbs))
+    for thread in threads:
         thread.join(PATIENCE_S)
     assert not any(thread.is_alive() for thread in threads)
 
@@ -222,6 +217,21 @@ def test_a_write_that_finds_the_lock_held_names_the_stopped_holder_and_the_next_
     enqueue_one(engine)
 
     assert len(ids(engine)) == 1
+
+
+def test_all_who_wait_are_told_when_the_lock_is_not_to_be_had(engine: SqliteEngine, database: Path) -> None:
+    told: list[Busy] = []
+
+    def enqueue() -> None:
+        with pytest.raises(Busy) as refused:
+            enqueue_one(engine)
+        told.append(refused.value)
+
+    with stopped_holder(database):
+        run_all([threading.Thread(target=enqueue) for _ in range(5)])
+
+    assert len(told) == 5
+    assert enqueue_one(engine) == 1
 
 
 def test_opening_a_file_whose_lock_is_held_names_the_holder_too(engine: SqliteEngine, database: Path) -> None:
@@ -372,9 +382,9 @@ def test_all_who_wait_for_a_commit_share_the_next_one(engine: SqliteEngine) -> N
 
     run_in_one_party(engine, [lambda: mine.append(enqueue_one(engine))] * 7)
 
-    # What held them up, the first comer's, and theirs.
-    assert len(commits) == 3
-    assert sorted(mine) == ids(engine)[1:]
+    # What held them up, and theirs.
+    assert len(commits) == 2
+    assert sorted(mine) == ids(engine)
     assert len(mine) == 7
 
 
@@ -398,5 +408,5 @@ def test_an_error_in_one_threads_verb_takes_back_its_jobs_alone(engine: SqliteEn
 
     assert errors == [1]
     assert len(mine) == 2
-    assert ids(engine) == [1, 2, *sorted(mine)]
-    assert len(commits) == 3
+    assert ids(engine) == [1, *sorted(mine)]
+    assert len(commits) == 2

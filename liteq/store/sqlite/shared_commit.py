@@ -4,6 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from threading import get_ident
 from typing import Any, Generic, TypeVar
 
@@ -77,8 +78,8 @@ class SharedCommit:
             return verb()
         # Asked before the queue: in a forked child its leader may be a thread that does not exist.
         writer.refuse_fork()
-        if not (writer.syncs or self._waiting or self._leader or writer.busy()):
-            # Nobody to share with, and no sync to share.
+        if not (self._last_size > 1 or self._waiting or self._leader or writer.busy()):
+            # Nobody to share with. Those who come meanwhile share the next.
             return writer.run(verb)
         ticket = _Ticket(verb)
         with self._inside:
@@ -115,10 +116,16 @@ class SharedCommit:
         return leader.thread == get_ident() or not self._inside.has(leader.thread)
 
     def _lead(self, ticket: _Ticket[Any]) -> None:
-        party = self._gather()
+        if len(self._waiting) < self._last_size:
+            # Those whom the last commit released have a moment to come again.
+            time.sleep(_MOMENT_S)
+        party: list[_Ticket[Any]] = []
         try:
-            self._writer.run(lambda: self._run_all(party))
+            self._writer.run(partial(self._run_all, party))
         except LiteqError as error:
+            if not party:
+                # Not even the lock was to be had; the others would wait for it as long again.
+                self._gather(party)
             for one in party:
                 one.fail(error)
         with self._mutex:
@@ -128,15 +135,13 @@ class SharedCommit:
                 self._party = []
                 self._hand_on()
 
-    def _gather(self) -> list[_Ticket[Any]]:
-        """Give all who wait, the leader among them; those whom the last commit released have a moment to come again."""
-        if len(self._waiting) < self._last_size:
-            time.sleep(_MOMENT_S)
+    def _gather(self, party: list[_Ticket[Any]]) -> None:
+        """Take all who wait into the party, the leader among them."""
         with self._mutex:
-            self._party = list(self._waiting)
+            party += self._waiting
+            self._party = list(party)
             self._waiting.clear()
-            self._last_size = len(self._party)
-            return list(self._party)
+            self._last_size = len(party)
 
     def _hand_on(self) -> None:
         """Let one of those who came meanwhile lead the next commit."""
@@ -167,8 +172,8 @@ class SharedCommit:
         self._leader = None
 
     def _run_all(self, party: list[_Ticket[Any]]) -> None:
-        # Under the write lock: what another leader has begun is that one's to serve.
-        party[:] = [one for one in party if not one.begun]
+        # Only under the write lock: until then more may come.
+        self._gather(party)
         if len(party) == 1:
             party[0].run()
             return
