@@ -200,20 +200,12 @@ class Liteq(Enqueueing, Declaring, Handling, Batching, Locking):
 
     def _send(self, call: Call[Any]) -> Job[Any]:
         refuse_while_importing()
-        return self._handles((call,), self._store((call,)))[0]
+        return self._handle(call, self._store((call,))[0])
 
-    def _handles(self, calls: Sequence[Call[Any]], answers: Sequence[Enqueued]) -> list[Job[Any]]:
-        engine, clock = self.engine, self.clock
-        return [
-            Job(
-                answer.job_id,
-                engine=engine,
-                clock=clock,
-                result_type=call.definition.signature.result_type,
-                answer=answer.answer,
-            )
-            for call, answer in zip(calls, answers, strict=True)
-        ]
+    def _handle(self, call: Call[Any], answer: Enqueued) -> Job[Any]:
+        result_type = call.definition.signature.result_type
+        # By their places: names would cost as much as the handle itself, and one comes with each enqueue.
+        return Job(answer.job_id, self.engine, self.clock, result_type, answer.answer)
 
     # Totals
 

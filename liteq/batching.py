@@ -38,7 +38,7 @@ class Batching(ABC):
         """Give a job not yet enqueued."""
 
     @abstractmethod
-    def _handles(self, calls: Sequence[Call[Any]], answers: Sequence[Enqueued]) -> list[Job[Any]]: ...
+    def _handle(self, call: Call[Any], answer: Enqueued) -> Job[Any]: ...
 
     def batch(
         self,
@@ -136,7 +136,7 @@ class Batching(ABC):
         except QueueFull as full:
             again = partial(store, jobs, now)
             batch_id, answers = when_room(full, again, engine=self.engine, clock=self.clock, calls=calls)
-        return batch_id, self._handles(calls, answers)
+        return batch_id, list(map(self._handle, calls, answers))
 
 
 def _check_max_failed(value: Any) -> int:

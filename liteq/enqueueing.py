@@ -37,8 +37,8 @@ class Enqueueing(ABC):
         """Give a job not yet enqueued."""
 
     @abstractmethod
-    def _handles(self, calls: Sequence[Call[Any]], answers: Sequence[Enqueued]) -> list[Job[Any]]:
-        """Give the handles of stored jobs."""
+    def _handle(self, call: Call[Any], answer: Enqueued) -> Job[Any]:
+        """Give the handle of a stored job."""
 
     @overload
     def enqueue_many(self, wanted: Iterable[Call[Any] | Payload], /) -> list[Job[Any]]: ...
@@ -58,7 +58,8 @@ class Enqueueing(ABC):
         refuse_while_importing()
         if chunk is None:
             calls = [self.call(one) for one in wanted]
-            return [job for job in self._handles(calls, self._store(calls)) if job.answer != "skipped"]
+            pairs = zip(calls, self._store(calls), strict=True)
+            return [self._handle(call, answer) for call, answer in pairs if answer.answer != "skipped"]
         if isinstance(chunk, bool) or not isinstance(chunk, int):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"chunk must be an int, not {type(chunk).__name__}")
         if not 1 <= chunk <= MAX_CHUNK:

@@ -211,7 +211,6 @@ class Job(Followed, Generic[R]):
     def __init__(
         self,
         job_id: int,
-        *,
         engine: Engine,
         clock: Clock,
         result_type: Any = Any,

@@ -99,6 +99,8 @@ class _Compiled(msgspec.Struct, frozen=True):
         if len(args) > len(self.positional):
             raise BadArguments(f"{task}: takes {len(self.positional)} positional arguments, {len(args)} were given")
         named = dict(zip(self.positional, args, strict=False))
+        if not kwargs:
+            return named
         twice = named.keys() & kwargs.keys()
         if twice:
             raise BadArguments(f"{task}: {', '.join(sorted(twice))} was given twice")

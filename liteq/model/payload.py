@@ -63,7 +63,8 @@ def encode(value: object, *, what: str, max_bytes: int, setting: str | None = "m
         raise _too_large(what, f"{len(data):,}", max_bytes, setting)
     # As JSON, msgspec writes NaN as null and integers of any size. As MessagePack it refuses large integers,
     # and a float is 0xCB and its exponent, all ones in NaN and infinities: the bytes say when to look closer.
-    if b"\xcb\x7f" in packed or b"\xcb\xff" in packed:
+    # Python finds one byte in a seventh of the time that it takes to find two.
+    if 0xCB in packed and (b"\xcb\x7f" in packed or b"\xcb\xff" in packed):
         _refuse_non_finite(value, what)
     return data
 

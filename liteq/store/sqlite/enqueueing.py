@@ -123,8 +123,8 @@ class Enqueueing:
         admit(connection, jobs, self.unbounded)
         if len(jobs) == 1:
             connection.rows("enqueue", enqueue_row(jobs[0], now))
-        else:
-            connection.many("enqueue", [enqueue_row(job, now) for job in jobs])
+            return [Enqueued(connection.raw.last_insert_rowid())]
+        connection.many("enqueue", [enqueue_row(job, now) for job in jobs])
         # AUTOINCREMENT under the write lock numbers one statement's rows without a gap.
         last: int = connection.raw.last_insert_rowid()
         return list(map(Enqueued, range(last - len(jobs) + 1, last + 1)))
