@@ -57,7 +57,7 @@ class Enqueueing(ABC):
         """
         refuse_while_importing()
         if chunk is None:
-            calls = [self.call(one) for one in wanted]
+            calls = [one if isinstance(one, Call) else self.call(one) for one in wanted]
             pairs = zip(calls, self._store(calls), strict=True)
             return [self._handle(call, answer) for call, answer in pairs if answer.answer != "skipped"]
         if isinstance(chunk, bool) or not isinstance(chunk, int):  # pyright: ignore[reportUnnecessaryIsInstance]

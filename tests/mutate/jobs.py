@@ -370,8 +370,8 @@ JOBS_FAULTS = (
         name="what ran beside a failing verb is written twice",
         path=f"{STORE}/shared_commit.py",
         within="def _run_all",
-        old='            plain("ROLLBACK TO shared")\n',
-        new="",
+        old="            raise _FailedVerbError from error\n",
+        new="            self._run_each(party)\n",
         tests=(TRANSACTION,),
     ),
     Fault(

@@ -253,7 +253,7 @@ def _newest(job: NewJob, job_id: int, now: int) -> dict[str, Any]:
 
 
 def _is_plain(job: NewJob) -> bool:
-    return job.unique is None and job.concurrency_key is None and not job.parents and not job.siblings
+    return not (job.unique or job.concurrency_key is not None or job.parents or job.siblings)
 
 
 def _is_only_a_row(job: NewJob) -> bool:

@@ -39,10 +39,11 @@ class Unbounded:
 
 def admit(connection: Connection, jobs: Sequence[NewJob], unbounded: Unbounded) -> None:
     """Count jobs that are about to be stored, or raise QueueFull for the first queue without room, and count none."""
-    # Of one job, as most calls bring, nothing is to be counted up.
-    by_queue = {jobs[0].queue: 1} if len(jobs) == 1 else Counter(map(_queue_of, jobs))
+    if len(jobs) == 1 and jobs[0].queue in unbounded:
+        # Which most calls come to, and there is nothing to be counted up.
+        return
     counted: dict[str, int] = {}
-    for queue, wanted in by_queue.items():
+    for queue, wanted in Counter(map(_queue_of, jobs)).items():
         if queue in unbounded:
             continue
         found = connection.rows("count_pending", {"queue": queue, "jobs": wanted})

@@ -19,6 +19,10 @@ _MOMENT_S = 0.000005
 """The kernel makes some 60 us of it: short beside a sync, and with four threads it spares every other one."""
 
 
+class _FailedVerbError(Exception):
+    """One of several verbs has failed, and whose it is will be told when each is run by itself."""
+
+
 class _Ticket(Generic[T]):
     """One thread's verb on its way through a shared commit."""
 
@@ -56,9 +60,9 @@ class _Ticket(Generic[T]):
 class SharedCommit:
     """Lets the writes of concurrent threads share a commit, and so an fsync.
 
-    The first comer leads: it runs everybody's verb in its own transaction and commits once. Where one fails, all
-    are run again, each under a savepoint: a verb does nothing but write and answer. Who comes meanwhile waits, and
-    one of those leads the next, as in LevelDB's write queue.
+    The first comer leads: it runs everybody's verb in its own transaction and commits once. Where one fails, that is
+    rolled back, and all are run again, each under a savepoint: a verb does nothing but write and answer. Who comes
+    meanwhile waits, and one of those leads the next, as in LevelDB's write queue.
     A leader may be interrupted at any moment; then the verbs that it has not begun are the next one's.
     """
 
@@ -121,7 +125,7 @@ class SharedCommit:
             time.sleep(_MOMENT_S)
         party: list[_Ticket[Any]] = []
         try:
-            self._writer.run(partial(self._run_all, party))
+            self._commit(party)
         except LiteqError as error:
             if not party:
                 # Not even the lock was to be had; the others would wait for it as long again.
@@ -134,6 +138,13 @@ class SharedCommit:
             if self._leader is ticket:
                 self._party = []
                 self._hand_on()
+
+    def _commit(self, party: list[_Ticket[Any]]) -> None:
+        try:
+            self._writer.run(partial(self._run_all, party))
+        except _FailedVerbError:
+            # Which is rare. So only now each has a savepoint of its own, and what it gives counts.
+            self._writer.run(partial(self._run_each, party))
 
     def _gather(self, party: list[_Ticket[Any]]) -> None:
         """Take all who wait into the party, the leader among them."""
@@ -177,14 +188,15 @@ class SharedCommit:
         if len(party) == 1:
             party[0].run()
             return
-        plain = self._writer.connection.plain
-        plain("SAVEPOINT shared")
-        if not _all_succeed(party):
-            # Which is rare. So only now each has a savepoint of its own, and what it gives counts.
-            plain("ROLLBACK TO shared")
+        try:
             for ticket in party:
-                self._run_alone(ticket)
-        plain("RELEASE shared")
+                ticket.run()
+        except Exception as error:
+            raise _FailedVerbError from error
+
+    def _run_each(self, party: list[_Ticket[Any]]) -> None:
+        for ticket in party:
+            self._run_alone(ticket)
 
     def _run_alone(self, ticket: _Ticket[Any]) -> None:
         plain = self._writer.connection.plain
@@ -195,15 +207,6 @@ class SharedCommit:
             plain("ROLLBACK TO alone")
             ticket.fail(error)
         plain("RELEASE alone")
-
-
-def _all_succeed(party: list[_Ticket[Any]]) -> bool:
-    try:
-        for ticket in party:
-            ticket.run()
-    except Exception:  # noqa: BLE001  it comes again where it can be told whose it is
-        return False
-    return True
 
 
 def _serve(ticket: _Ticket[Any]) -> None:
