@@ -13,6 +13,8 @@ from liteq.job import JobContext, Run
 from liteq.model.names import check_name
 from liteq.model.payload import decode, decoder, encode, fits
 
+NO_ARGUMENTS = b"{}"
+"""What a task without parameters is stored with: there is nothing to encode and to prove."""
 _VARIADIC = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
 
 
@@ -52,6 +54,8 @@ class FunctionSignature:
 
     def pack(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, max_bytes: int) -> bytes:
         parts = self._compiled or self._parts()
+        if not (args or kwargs or parts.fields):
+            return NO_ARGUMENTS
         if args:
             kwargs = parts.with_names(args, kwargs, self._name)
         try:
