@@ -14,6 +14,7 @@ BATCH = 1_000
 CALLS = 100
 SINGLY, THREADED = "enqueue, one a call", f"enqueue, {THREADS} threads"
 TOGETHER = "enqueue_many, 1,000 a call"
+WITH = ", 2 arguments"
 
 
 def singly(path: Path, durability: Durability, jobs: int) -> Sample:
@@ -21,6 +22,25 @@ def singly(path: Path, durability: Durability, jobs: int) -> Sample:
     found, sample = _opened(path, durability), Sample(jobs=jobs)
     with timed(sample):
         each(sample, found.noop.enqueue)
+    found.app.close()
+    return sample
+
+
+def singly_with_arguments(path: Path, durability: Durability, jobs: int) -> Sample:
+    """Enqueue each job by a call of its own, with a text and a number."""
+    found, sample = _opened(path, durability), Sample(jobs=jobs)
+    with timed(sample):
+        each(sample, lambda: found.mail.enqueue("a@example.org", 7))
+    found.app.close()
+    return sample
+
+
+def together_with_arguments(path: Path, durability: Durability, jobs: int) -> Sample:
+    """Enqueue a thousand jobs by each call, each with a text and a number."""
+    found, sample = _opened(path, durability), Sample(jobs=jobs)
+    with timed(sample):
+        for _ in range(jobs // BATCH):
+            found.app.enqueue_many(found.mail.call("a@example.org", number) for number in range(BATCH))
     found.app.close()
     return sample
 
@@ -65,7 +85,7 @@ def in_transactions(path: Path, durability: Durability, jobs: int) -> Sample:
 
 def measure(plan: Plan) -> list[Table]:
     """Give the rates of enqueueing beside both yardsticks, and what threads gain by sharing commits."""
-    few, some, many = plan.size(1_000, 100), plan.size(5_000, 1_000), plan.size(20_000, 3_000)
+    few, some, many = plan.size(3_000, 100), plan.size(5_000, 1_000), plan.size(20_000, 3_000)
     one, thousand = (raw.SINGLY, limit.SINGLY), (raw.TOGETHER, limit.TOGETHER)
     single = Case(SINGLY, "full", few, singly, *one)
     threaded = Case(THREADED, "full", THREADS * few, by_threads, *one)
@@ -75,12 +95,18 @@ def measure(plan: Plan) -> list[Table]:
         Case(straight.LABEL, "full", few, straight.insert, *one),
         Case(straight.LABEL, "normal", many, straight.insert, *one),
     ]
-    cases += [single, Case(SINGLY, "normal", many, singly, *one), threaded]
+    cases += [
+        single,
+        Case(SINGLY, "normal", many, singly, *one),
+        Case(SINGLY + WITH, "normal", many, singly_with_arguments, *one),
+        threaded,
+    ]
     cases += raw.cases(raw.TOGETHER, raw.insert_together, plan)
     cases += raw.cases(limit.TOGETHER, limit.insert_together, plan, bare=raw.TOGETHER)
     for kind in BOTH:
         cases.append(Case(f"enqueue, {CALLS} calls a commit", kind, some, in_transactions, *thousand))
         cases.append(Case(TOGETHER, kind, many, together, *thousand))
+    cases.append(Case(TOGETHER + WITH, "normal", many, together_with_arguments, *thousand))
     before = load()
     found = run_by_turns(plan, cases)
     table = rates("enqueue", plan, before, found)

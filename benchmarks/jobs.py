@@ -16,6 +16,7 @@ class Jobs(NamedTuple):
     app: Liteq
     noop: Task[[], None]
     stamp: Task[[], int]
+    mail: Task[[str, int], None]
 
 
 class Bodies(NamedTuple):
@@ -37,7 +38,11 @@ def declare(path: Path, durability: Durability) -> Jobs:
     def stamp() -> int:
         return time.time_ns()
 
-    return Jobs(app, noop, stamp)
+    @app.task(name="mail")
+    def mail(to: str, number: int) -> None:
+        pass
+
+    return Jobs(app, noop, stamp, mail)
 
 
 def declare_coroutine(app: Liteq) -> Task[[], None]:

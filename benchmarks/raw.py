@@ -92,11 +92,12 @@ def cases(
     plan: Plan,
     *,
     slow: bool = False,
+    many: int = 0,
     bare: str | None = None,
 ) -> list[Case]:
     """Give a case for each durability; ``slow`` means one sync a job under full."""
-    many = plan.size(20_000, 3_000)
-    few = plan.size(1_000, 100) if slow else many
+    many = many or plan.size(20_000, 3_000)
+    few = plan.size(3_000, 100) if slow else many
     return [Case(label, "full", few, run, bare), Case(label, "normal", many, run, bare)]
 
 
