@@ -20,10 +20,10 @@ check: $(READY)
 	$(MAKE) test
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --json build/bench.json
 
 peers: .venv-peers/.ready
-	.venv-peers/bin/python -m benchmarks peers
+	.venv-peers/bin/python -m benchmarks peers --json build/peers.json
 
 target: $(READY)
 	$(BIN)/python -m benchmarks.target
