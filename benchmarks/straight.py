@@ -101,6 +101,7 @@ def enqueuing(connection: apsw.Connection, line: int, log: Log) -> Callable[[], 
             fcntl.flock(line, fcntl.LOCK_EX | fcntl.LOCK_NB)
             connection.execute("BEGIN IMMEDIATE")
             connection.file_control("main", apsw.SQLITE_FCNTL_HAS_MOVED, moved_at)
+            assert not moved.value
             connection.data_version()
             connection.execute(statement, row)
             job_id = connection.last_insert_rowid()
