@@ -5,7 +5,6 @@ Whoever implements it owes what the docstrings promise, and ``tests/engine`` hol
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -29,20 +28,13 @@ from liteq.store.keeping import Keeping
 from liteq.store.limiting import Limiting
 from liteq.store.locking import LockVerbs
 from liteq.store.scheduling import Scheduling
+from liteq.store.transacting import Transacting
 
 __all__ = ["DeathWatch", "Engine", "Slate", "Watch"]
 
 
-class Engine(GuardVerbs, Keeping, LockVerbs, Limiting, Scheduling, Protocol):
+class Engine(GuardVerbs, Keeping, LockVerbs, Limiting, Scheduling, Transacting, Protocol):
     """What keeps jobs. Every verb is its own commit, unless ``transaction`` is open in the calling thread."""
-
-    def transaction(self) -> AbstractContextManager[None]:
-        """Run several verbs as one commit: all or nothing. Nests by joining. No user code inside."""
-        ...
-
-    def busy_here(self) -> bool:
-        """Tell whether the calling thread is inside the engine, where nothing may interrupt it."""
-        ...
 
     def intact(self) -> bool:
         """Tell whether the file is still where it was opened; if not, nothing is written any more."""
