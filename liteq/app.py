@@ -135,15 +135,23 @@ class Liteq(Enqueueing, Declaring, Handling, Batching, Locking, Transacting):
         )
 
     def close(self) -> None:
-        """Close the file. Used again, the app opens it anew. Raises WrongState in a transaction of this thread."""
-        with self._opening:
-            if self._engine is not None and self._engine.in_transaction():
-                raise WrongState("a transaction of this thread is open; end it before the app is closed")
-            engine, self._engine = self._engine, None
-            self._scheduler = None
-            self._forget_stored()
-        if engine is not None:
-            engine.close()
+        """Close the file, once other threads' transactions have ended. Used again, the app opens it anew.
+
+        Raises WrongState in a transaction of the calling thread.
+        """
+        engine = self._engine
+        if engine is not None and engine.in_transaction():
+            raise WrongState("a transaction of this thread is open; end it before the app is closed")
+        try:
+            # Before it is let go: what runs in another thread's transaction finds it until that has ended.
+            if engine is not None:
+                engine.close()
+        finally:
+            with self._opening:
+                if self._engine is engine:
+                    self._engine = None
+                    self._scheduler = None
+                    self._forget_stored()
 
     def _forget_stored(self) -> None:
         self.schedules.forget_stored()

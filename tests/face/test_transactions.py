@@ -10,7 +10,17 @@ from typing import Any
 
 import pytest
 
-from liteq import FileMoved, InvalidOption, JobContext, Liteq, QueueFull, State, Transaction, WrongState, every
+from liteq import (
+    FileMoved,
+    InvalidOption,
+    JobContext,
+    Liteq,
+    QueueFull,
+    State,
+    Transaction,
+    WrongState,
+    every,
+)
 from tests.face.conftest import Broken, HandClock, nothing, orders, run_in_thread, ship
 
 # One commit
@@ -194,6 +204,18 @@ def test_the_app_is_not_closed_inside_a_block(shop: Liteq) -> None:
         ship(shop)
 
     assert (orders(shop), shop.count_jobs()) == ([1], 1)
+
+
+def test_an_app_that_another_thread_closes_lets_the_block_end(shop: Liteq) -> None:
+    with shop.transaction() as tx:
+        closing = run_in_thread(shop.close)
+        closing.join(0.05)
+        tx.execute("INSERT INTO orders VALUES (1, 5)")
+        job_id = ship(shop)
+        assert closing.is_alive()
+    closing.join(10)
+
+    assert (orders(shop), shop.get_job(job_id).state) == ([1], State.READY)
 
 
 def test_an_interrupt_in_the_block_rolls_it_back_and_leaves_the_app_usable(shop: Liteq) -> None:

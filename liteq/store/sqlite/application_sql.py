@@ -42,6 +42,7 @@ _STATEMENT_ERRORS = (
     apsw.AbortError,
     apsw.AuthError,
 )
+_HOOK = "application"
 _NOTHING_MORE = re.compile(r"(?:[\s;]|--[^\n]*|/\*.*?(?:\*/|\Z))*", re.DOTALL)
 
 
@@ -65,16 +66,16 @@ class ApplicationSql:
         self.joined = 0
         self.thread = get_ident()
         raw = self._connection.raw
-        raw.set_rollback_hook(self._note_loss)
+        raw.set_rollback_hook(self._note_loss, id=_HOOK)
         # Where the transaction is lost, each verb that follows would commit alone.
-        raw.set_commit_hook(self._refuse_commit)
+        raw.set_commit_hook(self._refuse_commit, id=_HOOK)
 
     def close(self) -> None:
         """Close; safe to repeat."""
         self._harden()
         raw = self._connection.raw
-        raw.set_commit_hook(None)
-        raw.set_rollback_hook(None)
+        raw.set_commit_hook(None, id=_HOOK)
+        raw.set_rollback_hook(None, id=_HOOK)
         self.thread = 0
 
     def check_end(self) -> None:
