@@ -1,6 +1,7 @@
 """The wall between liteq and its database: one verb for each transition, in the words of the domain.
 
-Structs, bytes and integers cross it, never a connection or a row; ``now`` is always an argument, in milliseconds.
+Structs, bytes and integers cross it, never a connection or a row of ours; ``now`` is always an argument, in
+milliseconds. An application's own statements and rows have a door of their own, in ``transacting``.
 Whoever implements it owes what the docstrings promise, and ``tests/engine`` holds every implementation to it.
 """
 

@@ -1,11 +1,13 @@
 """An application's own SQL in a transaction: what works, what is refused, and what becomes of the block."""
 
+import os
 from typing import Any
 
 import pytest
 
 from liteq import (
     ConstraintFailed,
+    DiskFull,
     InvalidOption,
     Liteq,
     LiteqError,
@@ -93,15 +95,16 @@ def test_a_deferred_constraint_is_looked_at_when_the_block_ends(shop: Liteq) -> 
         ("INSERT INTO missing VALUES (1)", (), StatementFailed, "no such table: missing"),
         ("INSERTED", (), StatementFailed, "syntax"),
         ("SELECT ?", (), StatementFailed, "bindings"),
-        ("SELECT :a", {"b": 1}, StatementFailed, "bindings do not fit: 'a'"),
-        ("SELECT ?", (object(),), StatementFailed, "bindings do not fit"),
+        ("SELECT :a", {"b": 1}, StatementFailed, "no value for :a"),
+        ("SELECT ?", (object(),), StatementFailed, "Bad binding argument type"),
+        (b"SELECT 1", (), StatementFailed, "str"),
         ("SELECT ?", (2**70,), InvalidOption, "cannot be stored"),
         ("SELECT ?", ("\ud800",), InvalidOption, "cannot be stored"),
         ("SELECT '\ud800'", (), InvalidOption, "cannot be stored"),
     ],
 )
 def test_a_statement_that_fails_leaves_the_block_as_it_was(
-    shop: Liteq, sql: str, bindings: Any, kind: type[LiteqError], words: str
+    shop: Liteq, sql: Any, bindings: Any, kind: type[LiteqError], words: str
 ) -> None:
     with shop.transaction() as tx:
         tx.execute("INSERT INTO orders VALUES (1, 5)")
@@ -119,6 +122,24 @@ def test_of_many_rows_none_is_left_where_one_fails(shop: Liteq) -> None:
         tx.executemany("INSERT INTO orders VALUES (?, 5)", [(1,), (2,), (1,)])
 
     assert orders(shop) == []
+
+
+def test_the_last_room_on_the_disk_is_kept_for_what_is_queued(shop: Liteq, monkeypatch: pytest.MonkeyPatch) -> None:
+    with shop.transaction() as tx:
+        tx.execute("INSERT INTO orders VALUES (1, 5)")
+    full = os.statvfs_result((4096, 4096, 1_000, 10, 10, 0, 0, 0, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _path: full)
+    shop.close()
+
+    with shop.transaction() as tx:
+        with pytest.raises(DiskFull):
+            tx.execute("INSERT INTO orders VALUES (2, 5)")
+        assert tx.execute("DELETE FROM orders RETURNING id") == [(1,)]
+
+
+def test_no_rows_are_no_mistake(shop: Liteq) -> None:
+    with shop.transaction() as tx:
+        assert tx.executemany("INSERT INTO orders VALUES (?, 5)", []) == []
 
 
 def test_text_in_place_of_values_is_a_mistake(shop: Liteq) -> None:

@@ -121,8 +121,10 @@ class ApplicationSql:
             raise ConstraintFailed(str(error)) from error
         except _STATEMENT_ERRORS as error:
             raise StatementFailed(str(error)) from error
-        except (TypeError, KeyError) as error:
-            raise StatementFailed(f"the bindings do not fit: {error}") from error
+        except TypeError as error:
+            raise StatementFailed(str(error)) from error
+        except KeyError as error:
+            raise StatementFailed(f"there is no value for :{error.args[0]}") from error
         except RAW_ERRORS as error:
             raise translated(error) from error
         finally:
