@@ -6,7 +6,6 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from liteq.clock import Clock
-from liteq.errors import InvalidOption
 from liteq.store.engine import Engine
 from liteq.transaction import Transaction, Turns
 
@@ -43,25 +42,29 @@ class Transacting(ABC):
         """
         engine = self.engine
         nested = engine.in_transaction()
+        begun = ended = 0
         try:
             with engine.application_transaction() as statements:
-                yield from self._block(Transaction(statements), nested=nested)
+                begun = self.clock.monotonic_ms()
+                try:
+                    yield from _run(Transaction(statements))
+                finally:
+                    ended = self.clock.monotonic_ms()
         except BaseException:
             self._forget_stored()
             raise
-
-    def _block(self, tx: Transaction, *, nested: bool) -> Generator[Transaction]:
-        begun, turns = self.clock.monotonic_ms(), Turns()
-        try:
-            yield tx
-            if turns.turned:
-                raise InvalidOption(
-                    "a transaction's block must not await: other coroutines of its thread have written into it. "
-                    "It was rolled back; run the block in a thread, by asyncio.to_thread"
-                )
         finally:
-            turns.stop()
-            tx.end()
-            held = self.clock.monotonic_ms() - begun
-            if held > HELD_TOO_LONG_MS and not nested:
-                log.warning("a transaction kept all other writers waiting for %d ms", held, extra={"held_ms": held})
+            # Told when the lock is free again, and of the outermost block alone.
+            if ended - begun > HELD_TOO_LONG_MS and not nested:
+                held = {"held_ms": ended - begun}
+                log.warning("a transaction kept all other writers waiting for %d ms", ended - begun, extra=held)
+
+
+def _run(tx: Transaction) -> Generator[Transaction]:
+    turns = Turns()
+    try:
+        yield tx
+        turns.refuse()
+    finally:
+        turns.stop()
+        tx.end()

@@ -1,11 +1,18 @@
 """A transaction of an application's: what it holds within ``with app.transaction() as tx:``."""
 
+import logging
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from liteq.errors import InvalidOption
 from liteq.store.transacting import Bindings, Statements
+
+_AWAITED = (
+    "a transaction's block awaits, and so other coroutines of its thread write into it; run it by asyncio.to_thread"
+)
+
+log = logging.getLogger("liteq.transaction")
 
 
 class Transaction:
@@ -53,16 +60,24 @@ class Turns:
     """Notices whether an event loop of the calling thread turns: then its other coroutines have run meanwhile."""
 
     def __init__(self) -> None:
-        self.turned = False
+        self._turned = False
         loop = _running_loop()
         self._call = None if loop is None else loop.call_soon(self._note)
 
+    def refuse(self) -> None:
+        """Raise InvalidOption if it has turned."""
+        if self._turned:
+            raise InvalidOption(f"{_AWAITED}; it was rolled back")
+
     def stop(self) -> None:
+        """Look no more."""
         if self._call is not None:
             self._call.cancel()
 
     def _note(self) -> None:
-        self.turned = True
+        self._turned = True
+        # At once: what is awaited may itself wait for the block to end.
+        log.error(_AWAITED)
 
 
 def _plain(bindings: Any) -> Bindings:

@@ -68,6 +68,25 @@ def test_a_full_text_index_that_triggers_keep_works(shop: Liteq) -> None:
         assert tx.execute("SELECT rowid FROM found WHERE found MATCH 'parcel'") == [(1,)]
 
 
+def test_the_application_makes_and_alters_tables_of_its_own(shop: Liteq) -> None:
+    job_id = ship(shop)
+    with shop.transaction() as tx:
+        tx.execute("CREATE TABLE bills (id INTEGER PRIMARY KEY AUTOINCREMENT, job_id REFERENCES liteq_job (id))")
+        tx.execute("INSERT INTO bills (job_id) VALUES (?)", (job_id,))
+        with pytest.raises(ConstraintFailed):
+            tx.execute("INSERT INTO bills (job_id) VALUES (99)")
+        tx.execute("ALTER TABLE bills RENAME TO invoices")
+        tx.execute("CREATE INDEX by_job ON invoices (job_id)")
+        tx.execute("ANALYZE invoices")
+        tx.execute("PRAGMA user_version = 7")
+        assert tx.execute("INSERT INTO invoices (job_id) VALUES (?) RETURNING id", (job_id,)) == [(2,)]
+        tx.execute("DROP TABLE invoices")
+
+    shop.close()
+    assert rows(shop, "PRAGMA user_version") == [(7,)]
+    assert ship(shop) == job_id + 1
+
+
 def test_a_deferred_constraint_is_looked_at_when_the_block_ends(shop: Liteq) -> None:
     with shop.transaction() as tx:
         tx.execute("INSERT INTO later VALUES (1)")

@@ -79,7 +79,7 @@ class Authorizer:
             elif action != apsw.SQLITE_PRAGMA:
                 raise StatementRefused(_REFUSED.get(action, _TEMPORARY))
             elif names[0] not in _PRAGMAS and (second is not None or names[0] not in _ASKED_PRAGMAS):
-                raise StatementRefused(f"PRAGMA {names[0]} is refused: the connection is the engine's")
+                raise StatementRefused(f"pragma {names[0]} is refused: the connection is the engine's")
         return apsw.SQLITE_OK
 
     def _judge_write(self, action: int, table: str) -> None:
