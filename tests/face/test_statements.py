@@ -323,6 +323,29 @@ def test_nothing_is_written_once_the_transaction_is_lost(shop: Liteq, sql: str) 
     assert ship(shop) == 1
 
 
+def test_a_disk_that_is_full_takes_all_back_and_nothing_follows(shop: Liteq) -> None:
+    engine: Any = shop.engine
+    raw = engine.file.writer.connection.raw
+    room = raw.pragma("max_page_count")
+
+    def go_on_with_room_again() -> None:
+        with shop.transaction() as tx:
+            tx.execute("INSERT INTO orders VALUES (1, 5)")
+            ship(shop)
+            raw.pragma("max_page_count", 1)
+            with pytest.raises(DiskFull):
+                tx.execute("INSERT INTO noted VALUES (zeroblob(8000000))")
+            raw.pragma("max_page_count", room)
+            with pytest.raises(RolledBack):
+                ship(shop)
+
+    with pytest.raises(RolledBack):
+        go_on_with_room_again()
+
+    assert (orders(shop), shop.count_jobs()) == ([], 0)
+    assert ship(shop) == 1
+
+
 def test_an_inner_block_that_loses_the_transaction_loses_the_outer_one(shop: Liteq) -> None:
     def lose_it_within() -> None:
         with shop.transaction() as tx:
