@@ -1,4 +1,4 @@
-"""How fast do jobs get in: one by one, a thousand at a time, in a caller's commit, from four threads at once?"""
+"""How fast do jobs get in: one by one, a thousand at a time, in a transaction, from four threads at once?"""
 
 from pathlib import Path
 from statistics import median
@@ -72,11 +72,11 @@ def by_threads(path: Path, durability: Durability, jobs: int) -> Sample:
 
 
 def in_transactions(path: Path, durability: Durability, jobs: int) -> Sample:
-    """Enqueue each job by a call of its own, a hundred calls in one commit of the caller's."""
+    """Enqueue each job by a call of its own, a hundred calls in one transaction."""
     found, sample = _opened(path, durability), Sample(jobs=jobs)
     with timed(sample):
         for _ in range(jobs // CALLS):
-            with found.app.engine.transaction():
+            with found.app.transaction():
                 for _ in range(CALLS):
                     found.noop.enqueue()
     found.app.close()
@@ -104,7 +104,7 @@ def measure(plan: Plan) -> list[Table]:
     cases += raw.cases(raw.TOGETHER, raw.insert_together, plan)
     cases += raw.cases(limit.TOGETHER, limit.insert_together, plan, bare=raw.TOGETHER)
     for kind in BOTH:
-        cases.append(Case(f"enqueue, {CALLS} calls a commit", kind, some, in_transactions, *thousand))
+        cases.append(Case(f"enqueue, {CALLS} a transaction", kind, some, in_transactions, *thousand))
         cases.append(Case(TOGETHER, kind, many, together, *thousand))
     cases.append(Case(TOGETHER + WITH, "normal", many, together_with_arguments, *thousand))
     before = load()

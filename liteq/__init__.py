@@ -6,6 +6,7 @@ from liteq.errors import (
     BadArguments,
     BatchNotFound,
     Busy,
+    ConstraintFailed,
     Corrupt,
     DependencyError,
     DiskFull,
@@ -28,11 +29,14 @@ from liteq.errors import (
     PayloadTooLarge,
     QueueFull,
     ReadOnly,
+    RolledBack,
     ScheduleNotFound,
     SchemaTooNew,
     SchemaTooOld,
     SecondLibrary,
     Snooze,
+    StatementFailed,
+    StatementRefused,
     StorageError,
     StreamFull,
     Undecodable,
@@ -57,6 +61,7 @@ from liteq.model.stored import StoredJobs
 from liteq.model.transitions import Outcome, State
 from liteq.scheduler import FireResult
 from liteq.task import Call, Payload, Task
+from liteq.transaction import Transaction
 
 __all__ = [
     "BadArguments",
@@ -67,6 +72,7 @@ __all__ = [
     "Breaker",
     "Busy",
     "Call",
+    "ConstraintFailed",
     "Corrupt",
     "DependencyError",
     "DiskFull",
@@ -103,6 +109,7 @@ __all__ = [
     "Rate",
     "ReadOnly",
     "Retry",
+    "RolledBack",
     "ScheduleNotFound",
     "ScheduleWarning",
     "SchemaTooNew",
@@ -110,10 +117,13 @@ __all__ = [
     "SecondLibrary",
     "Snooze",
     "State",
+    "StatementFailed",
+    "StatementRefused",
     "StorageError",
     "StoredJobs",
     "StreamFull",
     "Task",
+    "Transaction",
     "Undecodable",
     "UniqueKeyTaken",
     "UnknownTask",

@@ -12,7 +12,7 @@ from liteq.clock import Clock, SystemClock
 from liteq.command import COMMAND, command_call
 from liteq.declaring import Declaring
 from liteq.enqueueing import Enqueueing
-from liteq.errors import InvalidOption, StorageError
+from liteq.errors import InvalidOption, StorageError, WrongState
 from liteq.flow import Chain, Group
 from liteq.handling import Handling
 from liteq.importing import refuse_while_importing
@@ -32,6 +32,7 @@ from liteq.schedules import Schedules
 from liteq.signature import PayloadSignature
 from liteq.store.engine import Engine
 from liteq.task import Call, Payload
+from liteq.transacting import Transacting
 from liteq.worker.settings import WorkResult, WorkSettings, check_lease
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ MAX_PAYLOAD_LIMIT = 64 * 1024 * 1024
 Durability = Literal["full", "normal"]
 
 
-class Liteq(Enqueueing, Declaring, Handling, Batching, Locking):
+class Liteq(Enqueueing, Declaring, Handling, Batching, Locking, Transacting):
     """A queue in the file at ``path``, opened at the first use and created if ``create`` allows it.
 
     ``durability``: with "full", what ``enqueue`` returned and every outcome is on the disk; with "normal" the last
@@ -134,13 +135,26 @@ class Liteq(Enqueueing, Declaring, Handling, Batching, Locking):
         )
 
     def close(self) -> None:
-        """Close the file. Used again, the app opens it anew."""
-        with self._opening:
-            engine, self._engine = self._engine, None
-            self._scheduler = None
-            self.schedules.forget_stored()
-        if engine is not None:
-            engine.close()
+        """Close the file, once other threads' transactions have ended. Used again, the app opens it anew.
+
+        Raises WrongState in a transaction of the calling thread.
+        """
+        engine = self._engine
+        if engine is not None and engine.in_transaction():
+            raise WrongState("a transaction of this thread is open; end it before the app is closed")
+        try:
+            # Before it is let go: what runs in another thread's transaction finds it until that has ended.
+            if engine is not None:
+                engine.close()
+        finally:
+            with self._opening:
+                if self._engine is engine:
+                    self._engine = None
+                    self._scheduler = None
+                    self._forget_stored()
+
+    def _forget_stored(self) -> None:
+        self.schedules.forget_stored()
 
     # Schedules
 
@@ -239,6 +253,7 @@ class Liteq(Enqueueing, Declaring, Handling, Batching, Locking):
         """Give a worker that is not running yet; what the program declares, rules and schedules, is stored."""
         from liteq.worker.worker import Worker  # noqa: PLC0415  see above
 
+        self._refuse_in_transaction()
         self._declare_tasks()
         if settings.scheduler:
             self.schedules.store_declared()
@@ -252,6 +267,10 @@ class Liteq(Enqueueing, Declaring, Handling, Batching, Locking):
             leash=leash,
             locks=self.locks,
         )
+
+    def _refuse_in_transaction(self) -> None:
+        if self.engine.in_transaction():
+            raise InvalidOption("jobs cannot be run inside a transaction: others could neither claim nor report")
 
     def _declare_tasks(self) -> None:
         """Have the file know what is declared beside the tasks: whoever claims their jobs is to keep to it."""
@@ -287,6 +306,7 @@ class Liteq(Enqueueing, Declaring, Handling, Batching, Locking):
         """Iterate over claims, consumer style; each is reported by its own methods. ``wait=False`` ends when empty."""
         from liteq.worker.claims import Claims  # noqa: PLC0415  see above
 
+        self._refuse_in_transaction()
         self._declare_tasks()
         named, places = check_names(tasks, what="task"), check_names(queues, what="queue")
         names = tuple(definition.name for definition in self.tasks) if named is None else named

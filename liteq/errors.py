@@ -25,6 +25,10 @@
     ├── PartlyEnqueued            a stream of jobs broke off; its whole chunks are stored
     ├── LeaseLost                 a late report: the claim is no longer the reporter's
     ├── StreamFull                an attempt published more than a job's stream may hold
+    ├── StatementFailed           an application's own SQL could not be run; the message is SQLite's
+    │   ├── ConstraintFailed      a constraint, a foreign key or a trigger's RAISE did not let it
+    │   └── StatementRefused      it reached beyond the application's own tables
+    ├── RolledBack                a transaction was lost before its block had ended; nothing of it is stored
     ├── ForkedClient              an app object was used in a forked child
     └── StorageError              the file or its disk; ``may_have_committed`` says when that is open
         ├── FileMissing           there is no such file, and this call does not create one
@@ -175,6 +179,22 @@ class LeaseLost(LiteqError):
 
 class StreamFull(LiteqError):
     """An attempt has published as much as the stream of a job may hold; what was published before stays."""
+
+
+class StatementFailed(LiteqError):
+    """An application's own SQL could not be run; the message is SQLite's, the transaction goes on without it."""
+
+
+class ConstraintFailed(StatementFailed):
+    """A constraint, a foreign key or a trigger's RAISE did not let the statement, or at its end the block, be."""
+
+
+class StatementRefused(StatementFailed):
+    """A statement that reaches beyond the application's own tables: liteq's, the connection, the transaction."""
+
+
+class RolledBack(LiteqError):
+    """A transaction was lost before its block had ended, by ``OR ROLLBACK`` or on a failing disk; it stored nothing."""
 
 
 class ForkedClient(LiteqError):

@@ -312,7 +312,7 @@ class Job(Followed, Generic[R]):
         """Return the handle once the job is completed, dead or cancelled.
 
         Raises WaitTimeout when it is not so in time, InvalidOption inside a task: a worker that waits for a job that
-        only it could run would wait for ever.
+        only it could run would wait for ever. Inside a transaction likewise: nobody could report the job's end.
         """
         refuse_inside_task()
         wait_until(
@@ -328,6 +328,8 @@ class Job(Followed, Generic[R]):
         return self.refresh().state in FINISHED
 
     def _refuse_to_follow(self) -> None:
+        if self._engine.in_transaction():
+            raise InvalidOption("stream() inside a transaction would wait for ever; read it when the block has ended")
         if running.get() is not None and not self._ended():
             raise InvalidOption("stream() inside a task could wait for ever; read it when the job has finished")
 

@@ -191,7 +191,7 @@ class Locks:
         owner's own was lost; WrongState inside a transaction.
         """
         engine = self._engine()
-        if engine.busy_here():
+        if engine.in_transaction():
             raise WrongState(
                 f"lock {name!r} cannot be taken inside a transaction: its holder could not let go meanwhile"
             )

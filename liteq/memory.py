@@ -107,7 +107,8 @@ class Memory:
 
     def _keep(self, write: Callable[[], None], now: int) -> None:
         """Write, and in the same commit what was said before: an attempt that goes on from here says it no more."""
-        if not self.unwritten():
+        # Who has the file's lock already must not wait for the turn: its holder may be waiting for the file.
+        if self._engine.in_transaction() or not self.unwritten():
             write()
             return
         with self._turn:

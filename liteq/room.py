@@ -21,7 +21,7 @@ def when_room(
     than a queue may ever hold and inside a transaction, which would keep everybody out who could make room.
     """
     wait_ms = max((call.options.room_ms for call in calls), default=0)
-    if not wait_ms or full.wanted > full.max_pending or engine.busy_here():
+    if not wait_ms or full.wanted > full.max_pending or engine.in_transaction():
         raise full
     return _wait(store, engine, clock, full, wait_ms)
 

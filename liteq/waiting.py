@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from liteq.clock import Clock
-from liteq.errors import WaitTimeout
+from liteq.errors import InvalidOption, WaitTimeout
 from liteq.model.instants import to_ms
 from liteq.store.engine import Engine
 
@@ -24,7 +24,12 @@ def wait_until(
     timeout: timedelta | float | None,
     what: Callable[[], str],
 ) -> None:
-    """Return once ``done`` says so. Raises WaitTimeout after ``timeout`` (seconds), with what ``what`` says then."""
+    """Return once ``done`` says so. Raises WaitTimeout after ``timeout`` (seconds), with what ``what`` says then.
+
+    InvalidOption inside a transaction.
+    """
+    if engine.in_transaction():
+        raise InvalidOption("waiting inside a transaction would be for ever: nobody else can write until it has ended")
     limit = None if timeout is None else to_ms(timeout, what="timeout")
     watch = engine.watch()
     try:

@@ -28,6 +28,7 @@ SAID = {
     "large-work.md:2": "25000\n",
     "locks.md:1": "a.html 1\nb.html 1\n",
     "running.md:0": "1 {'parcel': 0}\n2 {'parcel': 1}\n3 {'parcel': 2}\nreceipt 42 1.0 {'customer': 7}\n",
+    "transactions.md:0": "UNIQUE constraint failed: orders.id\n[(3,)]\n",
 }
 """What a block prints, where its page says so."""
 

@@ -1,11 +1,11 @@
 """The wall between liteq and its database: one verb for each transition, in the words of the domain.
 
-Structs, bytes and integers cross it, never a connection or a row; ``now`` is always an argument, in milliseconds.
+Structs, bytes and integers cross it, never a connection or a row of ours; ``now`` is always an argument, in
+milliseconds. An application's own statements and rows have a door of their own, in ``transacting``.
 Whoever implements it owes what the docstrings promise, and ``tests/engine`` holds every implementation to it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -29,20 +29,13 @@ from liteq.store.keeping import Keeping
 from liteq.store.limiting import Limiting
 from liteq.store.locking import LockVerbs
 from liteq.store.scheduling import Scheduling
+from liteq.store.transacting import Transacting
 
 __all__ = ["DeathWatch", "Engine", "Slate", "Watch"]
 
 
-class Engine(GuardVerbs, Keeping, LockVerbs, Limiting, Scheduling, Protocol):
+class Engine(GuardVerbs, Keeping, LockVerbs, Limiting, Scheduling, Transacting, Protocol):
     """What keeps jobs. Every verb is its own commit, unless ``transaction`` is open in the calling thread."""
-
-    def transaction(self) -> AbstractContextManager[None]:
-        """Run several verbs as one commit: all or nothing. Nests by joining. No user code inside."""
-        ...
-
-    def busy_here(self) -> bool:
-        """Tell whether the calling thread is inside the engine, where nothing may interrupt it."""
-        ...
 
     def intact(self) -> bool:
         """Tell whether the file is still where it was opened; if not, nothing is written any more."""

@@ -1,16 +1,18 @@
 """Several verbs as one commit, and the verbs of many threads."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from liteq.errors import UniqueKeyTaken
+from liteq.errors import InvalidOption, UniqueKeyTaken
 from liteq.model.job import JobFilter, Unique
 from liteq.model.transitions import State
 from liteq.store.engine import Engine
+from liteq.store.transacting import Statements
 from tests.engine.conftest import OpenEngine, OpenFresh
 from tests.engine.steps import NOW, claim_one, claim_some, complete, enqueue_one, new_job, record, state_of
 
@@ -85,6 +87,88 @@ def test_the_thread_knows_when_it_is_inside(engine: Engine) -> None:
     seen.append(engine.busy_here())
 
     assert seen == [False, True, False, False]
+
+
+class Spy(Mapping[str, int]):
+    """Bindings that do something when a statement takes them."""
+
+    def __init__(self, look: Callable[[], object]) -> None:
+        self._look = look
+
+    def __getitem__(self, name: str) -> int:
+        self._look()
+        return 0
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["value"])
+
+    def __len__(self) -> int:
+        return 1
+
+
+def test_an_applications_block_is_outside_and_its_statements_are_inside(engine: Engine) -> None:
+    seen: list[bool] = []
+    spy = Spy(lambda: seen.append(engine.busy_here()))
+
+    with engine.application_transaction() as statements:
+        seen.append(engine.busy_here())
+        statements.execute("SELECT :value", spy)
+        statements.execute_many("SELECT :value", [spy])
+        seen.append(engine.busy_here())
+        with engine.application_transaction():
+            seen.append(engine.busy_here())
+        with engine.transaction():
+            seen.append(engine.busy_here())
+    seen.append(engine.busy_here())
+
+    assert seen == [False, True, True, False, False, True, False]
+
+
+def test_a_thread_knows_of_its_own_transaction(engine: Engine) -> None:
+    seen: list[bool] = [engine.in_transaction()]
+    with engine.transaction():
+        seen.append(engine.in_transaction())
+        run_all(lambda: seen.append(engine.in_transaction()))
+    with engine.application_transaction():
+        seen.append(engine.in_transaction())
+    seen.append(engine.in_transaction())
+
+    assert seen == [False, True, False, True, False]
+
+
+def test_an_applications_block_is_one_commit_of_all_verbs(engine: Engine, open_engine: OpenEngine) -> None:
+    other = open_engine()
+
+    with engine.application_transaction():
+        first = enqueue_one(engine)
+        with suppress(Interrupted), engine.application_transaction():
+            enqueue_one(engine)
+            raise Interrupted
+        assert engine.count_jobs(EVERYTHING) == 1
+        assert other.count_jobs(EVERYTHING) == 0
+    with suppress(Interrupted), engine.application_transaction():
+        complete(engine, claim_one(engine))
+        enqueue_one(engine)
+        raise Interrupted
+
+    assert [job.id for job in other.list_jobs(EVERYTHING, limit=9)] == [first]
+    assert state_of(other, first) is State.READY
+
+
+def test_statements_are_of_the_thread_and_the_block(engine: Engine) -> None:
+    refused: list[InvalidOption] = []
+
+    def use(statements: Statements) -> None:
+        with pytest.raises(InvalidOption) as caught:
+            statements.execute("SELECT 1", ())
+        refused.append(caught.value)
+
+    with engine.application_transaction() as statements:
+        assert statements.execute("SELECT 1", ()) == [(1,)]
+        run_all(lambda: use(statements))
+    use(statements)
+
+    assert len(refused) == 2
 
 
 def test_threads_that_enqueue_at_once_all_get_their_own_ids(engine: Engine) -> None:

@@ -1,7 +1,9 @@
 """An app on a fresh file, and one whose clock a test moves."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,3 +41,48 @@ def app(tmp_path: Path) -> Iterator[Liteq]:
 def slow_app(tmp_path: Path, clock: HandClock) -> Iterator[Liteq]:
     with Liteq(tmp_path / "slow.db", durability="normal", clock=clock) as app:
         yield app
+
+
+class Broken(Exception):  # noqa: N818  no error of liteq
+    """What a test raises inside a block."""
+
+
+def nothing(number: int = 0) -> int:
+    return number
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Liteq]:
+    """Give an app on a file that it shares with a shop: orders, a trigger that notes each, a view of the large ones."""
+    with Liteq(tmp_path / "shop.db", durability="normal", shared=True) as app:
+        app.task(name="ship")(nothing)
+        with app.transaction() as tx:
+            for sql in (
+                "CREATE TABLE orders (id INTEGER PRIMARY KEY, amount INTEGER NOT NULL CHECK (amount > 0))",
+                "CREATE TABLE noted (order_id INTEGER)",
+                "CREATE TABLE parts (order_id INTEGER REFERENCES orders (id) ON DELETE CASCADE)",
+                "CREATE TABLE later (order_id INTEGER REFERENCES orders (id) DEFERRABLE INITIALLY DEFERRED)",
+                "CREATE TRIGGER note AFTER INSERT ON orders BEGIN INSERT INTO noted VALUES (new.id); END",
+                "CREATE VIEW large AS SELECT id FROM orders WHERE amount > 100",
+            ):
+                tx.execute(sql)
+        yield app
+
+
+def ship(app: Liteq, number: int = 0) -> int:
+    return app.enqueue(app.call("ship", number)).id
+
+
+def rows(app: Liteq, sql: str) -> list[tuple[Any, ...]]:
+    with app.transaction() as tx:
+        return tx.execute(sql)
+
+
+def orders(app: Liteq) -> list[int]:
+    return [row[0] for row in rows(app, "SELECT id FROM orders ORDER BY id")]
+
+
+def run_in_thread(call: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=call)
+    thread.start()
+    return thread

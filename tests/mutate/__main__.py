@@ -21,6 +21,7 @@ from tests.mutate.keeping import KEEPING_FAULTS
 from tests.mutate.limits import LIMITS_FAULTS
 from tests.mutate.locks import LOCKS_FAULTS
 from tests.mutate.schedules import SCHEDULES_FAULTS
+from tests.mutate.transactions import TRANSACTIONS_FAULTS
 from tests.mutate.workflows import WORKFLOWS_FAULTS
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +39,7 @@ FAULTS = (
     *LOCKS_FAULTS,
     *WORKFLOWS_FAULTS,
     *FLOW_FAULTS,
+    *TRANSACTIONS_FAULTS,
 )
 
 

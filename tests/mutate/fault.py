@@ -51,6 +51,8 @@ STREAMS = "tests/face/test_streams.py"
 LOCK_SQL = "liteq/store/sqlite/sql/lock.sql"
 COROUTINES = "tests/worker/test_coroutines.py"
 KILLS = "tests/faults/test_kills.py"
+TRANSACTIONS_FACE = "tests/face/test_transactions.py"
+STATEMENTS_FACE = "tests/face/test_statements.py"
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):

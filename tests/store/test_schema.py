@@ -303,6 +303,9 @@ def test_what_enqueue_and_outcomes_return_is_on_the_disk_and_claims_need_not_be(
     assert synchronous() == SYNCHRONOUS[durable]
     engine.requeue([job_id], now=NOW)
     assert synchronous() == SYNCHRONOUS[durable]
+    claim_one(engine)
+    with engine.application_transaction():
+        assert synchronous() == SYNCHRONOUS[durable]
     engine.close()
 
 

@@ -76,6 +76,20 @@ in_child(use)
 transaction.__exit__(None, None, None)
 """
 
+FORK_IN_AN_APPLICATIONS_BLOCK = """
+def use():
+    return [
+        answer_to(enqueue),
+        answer_to(lambda: statements.execute("SELECT 1", ())),
+        answer_to(lambda: block.__exit__(None, None, None)),
+    ]
+block = engine.application_transaction()
+statements = block.__enter__()
+enqueue()
+in_child(use)
+block.__exit__(None, None, None)
+"""
+
 FORK_WHILE_ANOTHER_THREAD_WRITES = """
 def write():
     with engine.transaction():
@@ -270,6 +284,7 @@ def test_an_interrupt_just_after_the_turn_came_leaves_the_turnstile_free(engine:
     [
         (FORK_WHILE_IDLE, "child refused refused done", 2),
         (FORK_IN_A_TRANSACTION, "child refused refused refused", 3),
+        (FORK_IN_AN_APPLICATIONS_BLOCK, "child refused refused refused", 3),
         (FORK_IN_A_SHARED_COMMIT, "child refused", 3),
         (FORK_WHILE_ANOTHER_THREAD_WRITES, "child refused", 3),
     ],

@@ -1,9 +1,9 @@
 """The SQLite engine: its verbs stand by noun in the files beside this one, each thin over its ``.sql``."""
 
 import os
-from contextlib import AbstractContextManager
 
 from liteq.model.fleet import Death
+from liteq.store.sqlite.application_sql import ApplicationSql
 from liteq.store.sqlite.asking import Asking
 from liteq.store.sqlite.batching import Batching
 from liteq.store.sqlite.claiming import Claiming
@@ -21,6 +21,7 @@ from liteq.store.sqlite.scheduling import Scheduling
 from liteq.store.sqlite.slate import LifeLock
 from liteq.store.sqlite.staffing import Staffing
 from liteq.store.sqlite.tending import Tending
+from liteq.store.sqlite.transacting import Transacting
 
 
 class SqliteEngine(
@@ -37,6 +38,7 @@ class SqliteEngine(
     Asking,
     Staffing,
     Tending,
+    Transacting,
 ):
     """Keeps jobs in one SQLite file. Thread-safe."""
 
@@ -58,6 +60,7 @@ class SqliteEngine(
             create=create,
             busy_timeout_ms=busy_timeout_ms,
         )
+        self.application = ApplicationSql(self.file)
         self.unbounded = Unbounded(self.file.writer)
         self.lives: dict[int, LifeLock] = {}
         self.seen_dead: dict[int, int] = {}
@@ -66,13 +69,6 @@ class SqliteEngine(
         self.neighbours = Neighbours()
         self.pruned_up_to = 0
         self.guarded: frozenset[str] = frozenset()
-
-    def transaction(self) -> AbstractContextManager[None]:
-        return self.file.writer.transaction()
-
-    def busy_here(self) -> bool:
-        """Tell whether the calling thread is inside the engine, where nothing may interrupt it."""
-        return self.file.inside.here()
 
     def intact(self) -> bool:
         """Tell whether the file is still where it was opened."""

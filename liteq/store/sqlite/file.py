@@ -40,6 +40,8 @@ class JobFile:
         busy_timeout_ms: int = BUSY_TIMEOUT_MS,
     ) -> None:
         self.path = check_path(path, create=create)
+        self.shared = shared
+        """Whether the file may have tables of others."""
         check_filesystem(self.path, allow_network=allow_network)
         if create:
             create_private(self.path)
