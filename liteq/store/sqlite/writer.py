@@ -143,7 +143,11 @@ class Writer:
                     yield
                     self._commit()
                 except BaseException:
-                    self._undo()
+                    try:
+                        self._undo()
+                    finally:
+                        # Once more: an interrupt may have cut it short, be it before its first line.
+                        self._undo()
                     raise
             if self.wal_pages >= self.checkpoint_from and self.checkpoint is not None:
                 self.checkpoint()
@@ -160,7 +164,11 @@ class Writer:
                     done = work()
                     self._commit()
                 except BaseException:
-                    self._undo()
+                    try:
+                        self._undo()
+                    finally:
+                        # Once more: an interrupt may have cut it short, be it before its first line.
+                        self._undo()
                     raise
             if self.wal_pages >= self.checkpoint_from and self.checkpoint is not None:
                 self.checkpoint()
