@@ -174,31 +174,35 @@ class SharedCommit:
             return
         plain = self._writer.connection.plain
         plain("SAVEPOINT shared")
-        if not _all_succeed(party):
+        if not self._all_succeed(party):
             # Which is rare. So only now each has a savepoint of its own, and what it gives counts.
             plain("ROLLBACK TO shared")
             for ticket in party:
                 self._run_alone(ticket)
         plain("RELEASE shared")
 
+    def _all_succeed(self, party: list[_Ticket[Any]]) -> bool:
+        try:
+            for ticket in party:
+                ticket.run()
+        except Exception:
+            if not self._writer.connection.in_transaction():
+                # The disk is full or fails: SQLite has taken back what all have written, so all are told why.
+                raise
+            return False  # it comes again where it can be told whose it is
+        return True
+
     def _run_alone(self, ticket: _Ticket[Any]) -> None:
         plain = self._writer.connection.plain
         plain("SAVEPOINT alone")
         try:
             ticket.run()
-        except Exception as error:  # noqa: BLE001  whatever it is, it belongs to that thread alone
+        except Exception as error:  # whatever it is, it belongs to that thread alone
+            if not self._writer.connection.in_transaction():
+                raise
             plain("ROLLBACK TO alone")
             ticket.fail(error)
         plain("RELEASE alone")
-
-
-def _all_succeed(party: list[_Ticket[Any]]) -> bool:
-    try:
-        for ticket in party:
-            ticket.run()
-    except Exception:  # noqa: BLE001  it comes again where it can be told whose it is
-        return False
-    return True
 
 
 def _serve(ticket: _Ticket[Any]) -> None:

@@ -99,6 +99,9 @@ class Writer:
             return False
         # A child forked in the middle of a transaction has its thread's number too.
         self.refuse_fork()
+        if not self.connection.in_transaction():
+            # What follows would be committed by itself, statement by statement.
+            raise StorageError("after an error of the disk SQLite took back all of this transaction; it must end now")
         return True
 
     def refuse_fork(self) -> None:
