@@ -79,6 +79,10 @@ class Tender:
         self._thread.start()
         self._pulse.start()
 
+    def look_for_dead(self) -> None:
+        """Take from the dead at once. Before the start."""
+        self._outlive(self._take_from_dead)
+
     def stop(self) -> None:
         """End and wait for the present step."""
         self._over = True

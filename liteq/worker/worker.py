@@ -157,6 +157,9 @@ class Worker:
         scheduling = SchedulerLoop(Scheduler(self._engine, self._clock)) if self._settings.scheduler else None
         # A signal may have come before there was anything to stop.
         desk.stopping = desk.stopping or self._wishes > 0
+        if self._settings.burst:
+            # A short one is over before the side thread has looked for the first time.
+            tender.look_for_dead()
         for part in (tender, scheduling, coroutines):
             if part is not None:
                 part.start()

@@ -11,10 +11,14 @@ from pathlib import Path
 import pytest
 
 from liteq.errors import StorageError
-from liteq.model.fleet import StartedJob
+from liteq.model.fleet import Death, StartedJob, WorkerCard
+from liteq.model.job import Expired
+from liteq.model.transitions import Outcome
 from liteq.store.sqlite import heartbeat
+from liteq.store.sqlite.engine import SqliteEngine
 from liteq.store.sqlite.sidecar import Sidecar
-from liteq.store.sqlite.slate import LifeLock, Slate
+from liteq.store.sqlite.slate import LifeLock, Slate, WorkerIdentity
+from tests.engine.steps import NOW, claim_one, die, enqueue_one
 
 BEAT_AND_WAIT = """
 import sys
@@ -187,3 +191,30 @@ def test_an_empty_descriptor_has_no_beat(tmp_path: Path) -> None:
         assert heartbeat.beat_of(file.fileno()) is None
     assert not heartbeat.beat(-1, 1_000)
     assert heartbeat.beat_of(-1) is None
+
+
+def test_who_dies_while_others_are_buried_has_crashed_and_not_hung(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, judge = SqliteEngine(tmp_path / "jobs.db"), SqliteEngine(tmp_path / "jobs.db")
+    card = WorkerCard(name="leased", tasks=("task",), queues=None, slots=1, lease_ms=1_000)
+    worker = engine.register_worker(card, now=NOW)
+    die(engine.register_worker(card, now=NOW))
+    job_id = enqueue_one(engine)
+    claim = claim_one(engine, worker_id=worker.worker_id)
+    worker.start(0, claim.job_id, claim.attempt, NOW)
+    late = time.monotonic_ns() // 1_000_000 + 60_000
+    worker.beat(late)
+    bury = judge._bury
+
+    def bury_slowly(identity: WorkerIdentity, death: Death | None, now: int) -> list[Expired]:
+        die(worker)
+        return bury(identity, death, now)
+
+    monkeypatch.setattr(judge, "_bury", bury_slowly)
+    judge.expire(now=NOW, monotonic=late + 100)
+    judge.expire(now=NOW, monotonic=late + 200)
+
+    assert [one.outcome for one in engine.attempts(job_id)] == [Outcome.CRASHED]
+    engine.close()
+    judge.close()

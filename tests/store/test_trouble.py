@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from liteq.errors import DiskFull, LiteqError, SchemaTooNew, StorageError, WrongState
-from liteq.model.job import Change, Claim
+from liteq.errors import DiskFull, LiteqError, SchemaTooNew, StorageError, UniqueKeyTaken, WrongState
+from liteq.model.job import Change, Claim, Unique
 from liteq.model.limits import Limit
 from liteq.store.sqlite import checkpoint, shared_commit, writer
 from liteq.store.sqlite.descriptor import NOW_OR_NEVER, Descriptor
@@ -117,6 +117,31 @@ def test_an_interrupt_anywhere_in_an_enqueue_holds_up_nobody(engine: SqliteEngin
         step += 1
     other.close()
 
+    assert step > 20
+
+
+def test_an_interrupt_while_a_refused_enqueue_is_taken_back_leaves_nothing_held(
+    engine: SqliteEngine, path: Path
+) -> None:
+    refused = new_job(unique=Unique(key="key", on_conflict="raise"))
+    enqueue_one(engine, refused)
+    other = Sidecar(path)
+    other.open()
+
+    def enqueue_refused() -> None:
+        with suppress(UniqueKeyTaken):
+            enqueue_one(engine, refused)
+
+    step = 0
+    while interrupted_at(step, enqueue_refused):
+        assert other.turnstile.enter(0), f"the turnstile is held after an interrupt at call {step}"
+        other.turnstile.leave()
+        assert not engine.file.writer.connection.in_transaction(), f"at call {step}"
+        in_a_thread(lambda: enqueue_one(engine))
+        step += 1
+    other.close()
+
+    assert count(engine) == 1 + step
     assert step > 20
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from liteq import GiveUp, JobContext, Liteq, Retry, Snooze, State
+from tests.engine.steps import die, record, register
 
 
 class Treacherous(dict[str, int]):
@@ -133,6 +134,21 @@ def test_a_worker_that_still_has_jobs_in_its_name_is_not_struck_but_found_dead(a
 
     assert [one.job_id for one in taken] == [job.id]
     assert job.refresh().state is State.READY
+
+
+def test_the_shortest_burst_runs_what_a_dead_worker_had_begun(app: Liteq) -> None:
+    task = app.task(name="t")(logs)
+    begun, claimed = task.enqueue(), task.enqueue()
+    dead = register(app.engine)
+    now = app.clock.now_ms()
+    claims = app.engine.claim(worker_id=dead.worker_id, queues=None, tasks=("t",), limit=2, now=now)
+    dead.start(0, claims[0].job_id, claims[0].attempt, now)
+    die(dead)
+
+    app.work(burst=True)
+
+    assert [job.refresh().state for job in (begun, claimed)] == [State.COMPLETED] * 2
+    assert [record(app.engine, job.id).crashes for job in (begun, claimed)] == [1, 0]
 
 
 def test_a_value_returned_after_the_limit_by_a_task_that_never_looked_counts(app: Liteq) -> None:

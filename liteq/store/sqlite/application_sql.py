@@ -14,7 +14,6 @@ from liteq.errors import (
     InvalidOption,
     LiteqError,
     NotALiteqFile,
-    RolledBack,
     StatementFailed,
     StatementRefused,
 )
@@ -42,7 +41,6 @@ _STATEMENT_ERRORS = (
     apsw.AbortError,
     apsw.AuthError,
 )
-_HOOK = "application"
 _NOTHING_MORE = re.compile(r"(?:[\s;]|--[^\n]*|/\*.*?(?:\*/|\Z))*", re.DOTALL)
 
 
@@ -57,36 +55,22 @@ class ApplicationSql:
         """The thread whose code runs in a transaction at this moment."""
         self.joined = 0
         """How many transactions of the engine's own callers have joined it."""
-        self.lost = False
-        """Whether SQLite has rolled the transaction back, by a statement's wish or in trouble."""
 
     def open(self) -> None:
-        """Open for the calling thread, in its transaction. From here on nothing is committed before ``close``."""
-        self.lost = False
+        """Open for the calling thread, in its transaction."""
         self.joined = 0
         self.thread = get_ident()
-        raw = self._connection.raw
-        raw.set_rollback_hook(self._note_loss, id=_HOOK)
-        # Where the transaction is lost, each verb that follows would commit alone.
-        raw.set_commit_hook(self._refuse_commit, id=_HOOK)
 
     def close(self) -> None:
         """Close; safe to repeat."""
         self._harden()
-        raw = self._connection.raw
-        raw.set_commit_hook(None, id=_HOOK)
-        raw.set_rollback_hook(None, id=_HOOK)
         self.thread = 0
 
     def check_end(self) -> None:
         """Raise what stands against a commit. The file may have been moved while the application took its time."""
-        self.refuse_when_lost()
+        self._file.writer.refuse_when_lost()
         if self._connection.file_moved():
             raise FileMoved("the file was deleted, renamed or replaced while open; nothing was written")
-
-    def refuse_when_lost(self) -> None:
-        if self.lost:
-            raise RolledBack("the transaction was rolled back before its block had ended; nothing of it is stored")
 
     def execute(self, sql: str, bindings: Bindings) -> list[Row]:
         return self._run(sql, lambda cursor: cursor.execute(sql, bindings, can_cache=False))
@@ -103,7 +87,7 @@ class ApplicationSql:
             if self._authorizer.altered:
                 self._check_schema()
         except BaseException:
-            if not self.lost:
+            if self._connection.in_transaction():
                 plain("ROLLBACK TO statement")
                 plain("RELEASE statement")
             raise
@@ -155,15 +139,6 @@ class ApplicationSql:
     def _refuse_others(self) -> None:
         if self.thread != get_ident() or not self._file.writer.holds():
             raise InvalidOption("a transaction belongs to the thread that opened it, until its block ends")
-        self.refuse_when_lost()
-
-    def _note_loss(self) -> None:
-        self.lost = True
-
-    def _refuse_commit(self) -> bool:
-        raise RolledBack(
-            "the transaction was rolled back before its block had ended; nothing more can be written in it"
-        )
 
 
 def constraint_behind(error: LiteqError) -> ConstraintFailed | None:

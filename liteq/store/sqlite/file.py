@@ -111,15 +111,17 @@ class JobFile:
             with self.writer.transaction():
                 yield
             return
-        plain = self.writer.connection.plain
-        plain("SAVEPOINT verb")
+        connection = self.writer.connection
+        connection.plain("SAVEPOINT verb")
         try:
             yield
         except BaseException:
-            plain("ROLLBACK TO verb")
+            # After an error of the disk SQLite may have taken back the whole transaction, and the savepoint with it.
+            if connection.in_transaction():
+                connection.plain("ROLLBACK TO verb")
+                connection.plain("RELEASE verb")
             raise
-        finally:
-            plain("RELEASE verb")
+        connection.plain("RELEASE verb")
 
     def read(self, name: str, bindings: Bindings | None = None) -> list[Row]:
         """Run a named question: in the thread's own transaction if one is open, else beside all writers."""

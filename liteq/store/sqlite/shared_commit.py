@@ -203,7 +203,10 @@ class SharedCommit:
         plain("SAVEPOINT alone")
         try:
             ticket.run()
-        except Exception as error:  # noqa: BLE001  whatever it is, it belongs to that thread alone
+        except Exception as error:  # whatever it is, it belongs to that thread alone
+            if not self._writer.connection.in_transaction():
+                # The disk is full or fails: SQLite has taken back what all have written, so all are told why.
+                raise
             plain("ROLLBACK TO alone")
             ticket.fail(error)
         plain("RELEASE alone")

@@ -165,7 +165,7 @@ class Staffing:
             return []
         latest = monotonic - worker.lease_ms
         if worker.supervisor_pid is None:
-            return self._take_from_hung(worker.identity.worker_id, latest, worker.lease_ms, now)
+            return self._take_from_hung(worker.identity, latest, worker.lease_ms, now)
         if self._is_here(worker.identity) and not worker.supervisor_lives():
             self._end_hung_orphan(worker.identity, latest, worker.lease_ms)
         return []
@@ -204,16 +204,18 @@ class Staffing:
     def _end_hung_orphan(self, identity: WorkerIdentity, latest: int, lease_ms: int) -> None:
         """Kill a worker that hangs and whose supervisor can no longer do it; its jobs are taken when it is dead."""
         slate = self.file.sidecar.read_slate(identity.worker_id)
-        if slate is not None and slate.beat < latest:
+        if slate is not None and slate.beat < latest and not self._is_dead(identity):
             self.condemned[identity.worker_id] = _hung(lease_ms)
             end_process(identity.pid, identity.pid_start)
 
-    def _take_from_hung(self, worker_id: int, latest: int, lease_ms: int, now: int) -> list[Expired]:
+    def _take_from_hung(self, identity: WorkerIdentity, latest: int, lease_ms: int, now: int) -> list[Expired]:
         """Take the jobs of a worker that lives, but has not beaten since. Its row stays: it may go on one day."""
+        worker_id = identity.worker_id
 
         def silent() -> bool:
             slate = self.file.sidecar.read_slate(worker_id)
-            return slate is not None and slate.beat < latest
+            # Asked last: who has died meanwhile has left no beat, and did not hang.
+            return slate is not None and slate.beat < latest and not self._is_dead(identity)
 
         if not silent() or not self.file.read("running_of", {"worker_id": worker_id, "limit": 1}):
             return []

@@ -75,18 +75,18 @@ class Transacting:
 
     @contextmanager
     def _savepoint(self) -> Generator[None]:
-        plain = self.file.writer.connection.plain
-        self.application.refuse_when_lost()
+        writer = self.file.writer
+        plain = writer.connection.plain
         plain("SAVEPOINT block")
         try:
             yield
-            self.application.refuse_when_lost()
+            writer.refuse_when_lost()
         except BaseException:
-            if not self.application.lost:
+            if writer.connection.in_transaction():
                 plain("ROLLBACK TO block")
                 plain("RELEASE block")
                 # What verbs remember of the file may be of what was just undone.
-                self.file.writer.epoch += 1
+                writer.epoch += 1
             raise
         plain("RELEASE block")
 

@@ -11,7 +11,17 @@ from typing import TypeVar
 
 import apsw
 
-from liteq.errors import Busy, Corrupt, FileMoved, ForkedClient, LiteqError, NotALiteqFile, SchemaTooNew, StorageError
+from liteq.errors import (
+    Busy,
+    Corrupt,
+    FileMoved,
+    ForkedClient,
+    LiteqError,
+    NotALiteqFile,
+    RolledBack,
+    SchemaTooNew,
+    StorageError,
+)
 from liteq.store.sqlite import schema
 from liteq.store.sqlite.connection import Connection
 from liteq.store.sqlite.one_library import lineage, trusted_here
@@ -99,7 +109,13 @@ class Writer:
             return False
         # A child forked in the middle of a transaction has its thread's number too.
         self.refuse_fork()
+        self.refuse_when_lost()
         return True
+
+    def refuse_when_lost(self) -> None:
+        """Refuse to go on where SQLite has taken back the open transaction: what follows would be committed alone."""
+        if not self.connection.in_transaction():
+            raise RolledBack("the transaction was rolled back before its block had ended; nothing of it is stored")
 
     def refuse_fork(self) -> None:
         """A forked child's commit on an inherited connection would succeed and be lost."""
@@ -143,7 +159,11 @@ class Writer:
                     yield
                     self._commit()
                 except BaseException:
-                    self._undo()
+                    try:
+                        self._undo()
+                    finally:
+                        # Once more: an interrupt may have cut it short, be it before its first line.
+                        self._undo()
                     raise
             if self.wal_pages >= self.checkpoint_from and self.checkpoint is not None:
                 self.checkpoint()
@@ -160,7 +180,11 @@ class Writer:
                     done = work()
                     self._commit()
                 except BaseException:
-                    self._undo()
+                    try:
+                        self._undo()
+                    finally:
+                        # Once more: an interrupt may have cut it short, be it before its first line.
+                        self._undo()
                     raise
             if self.wal_pages >= self.checkpoint_from and self.checkpoint is not None:
                 self.checkpoint()
