@@ -1,6 +1,6 @@
 """Faults in full queues, debounce, budgets and breakers."""
 
-from tests.mutate.fault import DEBOUNCE, GUARD_MACHINE, GUARDS, MACHINE, PENDING, SQL, STORE, Fault
+from tests.mutate.fault import DEBOUNCE, FLOW_CONTROL, GUARD_MACHINE, GUARDS, MACHINE, PENDING, SQL, STORE, Fault
 
 FLOW_FAULTS = (
     Fault(
@@ -303,5 +303,19 @@ FLOW_FAULTS = (
         old="  AND task = :task\n",
         new="",
         tests=(DEBOUNCE,),
+    ),
+    Fault(
+        name="a debounced job keeps its key while it runs",
+        path="liteq/options.py",
+        old='scope=self.unique_scope if debounce is None else "started"',
+        new="scope=self.unique_scope",
+        tests=(FLOW_CONTROL,),
+    ),
+    Fault(
+        name="a full queue puts the schedule aside",
+        path="liteq/task.py",
+        old=', when_full="skip")',
+        new=")",
+        tests=(FLOW_CONTROL,),
     ),
 )

@@ -1,8 +1,64 @@
 """Faults in what running jobs say and keep."""
 
-from tests.mutate.fault import FLEETS, KEEPING, KEEPING_FACE, KEEPING_PROCESSES, SCRIBE, Fault
+from tests.mutate.fault import FLEETS, KEEPING, KEEPING_FACE, KEEPING_PROCESSES, MACHINE, SCRIBE, VERBS, Fault
 
 KEEPING_FAULTS = (
+    Fault(
+        name="note_progress is not fenced by the attempt",
+        path="liteq/store/sqlite/sql/progress.sql",
+        within="-- name: note_progress\n",
+        old="  AND attempt = :attempt\n",
+        new="  AND :attempt > 0\n",
+        tests=(VERBS,),
+    ),
+    Fault(
+        name="note_progress is not fenced by the worker",
+        path="liteq/store/sqlite/sql/progress.sql",
+        within="-- name: note_progress\n",
+        old="  AND owner = :worker_id\n",
+        new="  AND :worker_id > 0\n",
+        tests=(VERBS,),
+    ),
+    Fault(
+        name="save_checkpoint is not fenced by the attempt",
+        path="liteq/store/sqlite/sql/checkpoint.sql",
+        within="-- name: save_checkpoint\n",
+        old="  AND attempt = :attempt\n",
+        new="  AND :attempt > 0\n",
+        tests=(VERBS,),
+    ),
+    Fault(
+        name="save_checkpoint is not fenced by the worker",
+        path="liteq/store/sqlite/sql/checkpoint.sql",
+        within="-- name: save_checkpoint\n",
+        old="  AND owner = :worker_id\n",
+        new="  AND :worker_id > 0\n",
+        tests=(VERBS,),
+    ),
+    Fault(
+        name="finish_step is not fenced by the attempt",
+        path="liteq/store/sqlite/sql/step.sql",
+        within="-- name: finish_step\n",
+        old="  AND attempt = :attempt\n",
+        new="  AND :attempt > 0\n",
+        tests=(VERBS,),
+    ),
+    Fault(
+        name="finish_step is not fenced by the worker",
+        path="liteq/store/sqlite/sql/step.sql",
+        within="-- name: finish_step\n",
+        old="  AND owner = :worker_id\n",
+        new="  AND :worker_id > 0\n",
+        tests=(VERBS,),
+    ),
+    Fault(
+        name="finish_step is not fenced by the attempt (the machine alone must see it)",
+        path="liteq/store/sqlite/sql/step.sql",
+        within="-- name: finish_step\n",
+        old="  AND attempt = :attempt\n",
+        new="  AND :attempt > 0\n",
+        tests=(MACHINE,),
+    ),
     Fault(
         name="extend_stream is not fenced by the attempt",
         path="liteq/store/sqlite/sql/stream.sql",
