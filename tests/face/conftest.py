@@ -1,11 +1,18 @@
-"""An app on a fresh file, and one whose clock a test moves."""
+"""An app on a fresh file, one whose clock a test moves, and how their jobs are run."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from liteq import Liteq
+from liteq import Job, JobContext, Liteq, Retry
+
+TWICE = Retry(max_failures=2, backoff=0, jitter=0)
+
+
+class AgainError(Exception):
+    """What a task raises here to be run again."""
 
 
 class HandClock:
@@ -39,3 +46,19 @@ def app(tmp_path: Path) -> Iterator[Liteq]:
 def slow_app(tmp_path: Path, clock: HandClock) -> Iterator[Liteq]:
     with Liteq(tmp_path / "slow.db", durability="normal", clock=clock) as app:
         yield app
+
+
+def work(app: Liteq) -> None:
+    app.work(burst=True, scheduler=False)
+
+
+def run(app: Liteq, body: Callable[[JobContext], Any], **settings: Any) -> Job[Any]:
+    """Run a job of the body to its end."""
+
+    @app.task(name=f"task{len(list(app.tasks))}", **settings)
+    def task(ctx: JobContext) -> Any:
+        return body(ctx)
+
+    job = task.enqueue()
+    app.work(burst=True)
+    return job.refresh()

@@ -1,6 +1,6 @@
 """Faults in what running jobs say and keep."""
 
-from tests.mutate.fault import FLEETS, KEEPING, KEEPING_FACE, KEEPING_PROCESSES, MACHINE, SCRIBE, VERBS, Fault
+from tests.mutate.fault import FLEETS, KEEPING, KEEPING_PROCESSES, MACHINE, PROGRESS, SCRIBE, STEPS, VERBS, Fault
 
 KEEPING_FAULTS = (
     Fault(
@@ -142,14 +142,14 @@ KEEPING_FAULTS = (
         path="liteq/keeping.py",
         old="return self._decoded(stored)\n        try:\n            result, value = self._checked(self._function(",
         new="pass\n        try:\n            result, value = self._checked(self._function(",
-        tests=(KEEPING_FACE,),
+        tests=(STEPS,),
     ),
     Fault(
         name="the last words come after the report",
         path="liteq/worker/desk.py",
         old="            self.scribe.take_down(memories)\n            self._report(verdicts, accepted)\n",
         new="            self._report(verdicts, accepted)\n            self.scribe.take_down(memories)\n",
-        tests=(KEEPING_FACE,),
+        tests=(PROGRESS,),
     ),
     Fault(
         name="words that are being written count as written",
