@@ -1,6 +1,17 @@
 """Faults in full queues, debounce, budgets and breakers."""
 
-from tests.mutate.fault import DEBOUNCE, FLOW_CONTROL, GUARD_MACHINE, GUARDS, MACHINE, PENDING, SQL, STORE, Fault
+from tests.mutate.fault import (
+    DEBOUNCE,
+    DEBOUNCE_FACE,
+    FULL_QUEUES,
+    GUARD_MACHINE,
+    GUARDS,
+    MACHINE,
+    PENDING,
+    SQL,
+    STORE,
+    Fault,
+)
 
 FLOW_FAULTS = (
     Fault(
@@ -309,13 +320,13 @@ FLOW_FAULTS = (
         path="liteq/options.py",
         old='scope=self.unique_scope if debounce is None else "started"',
         new="scope=self.unique_scope",
-        tests=(FLOW_CONTROL,),
+        tests=(DEBOUNCE_FACE,),
     ),
     Fault(
         name="a full queue puts the schedule aside",
         path="liteq/task.py",
         old=', when_full="skip")',
         new=")",
-        tests=(FLOW_CONTROL,),
+        tests=(FULL_QUEUES,),
     ),
 )

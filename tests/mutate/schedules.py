@@ -1,6 +1,6 @@
 """Faults in how schedules fire."""
 
-from tests.mutate.fault import FLOW_CONTROL, SCHEDULE_SQL, SCHEDULER, SCHEDULES, STATEMENTS, Fault
+from tests.mutate.fault import FULL_QUEUES, SCHEDULE_SQL, SCHEDULER, SCHEDULES, STATEMENTS, Fault
 
 SCHEDULES_FAULTS = (
     Fault(
@@ -88,6 +88,6 @@ SCHEDULES_FAULTS = (
         path="liteq/schedule_steps.py",
         old='TickOutcome.FULL if answer.answer == "full" else TickOutcome.UNIQUE',
         new="TickOutcome.UNIQUE",
-        tests=(FLOW_CONTROL,),
+        tests=(FULL_QUEUES,),
     ),
 )
