@@ -1,6 +1,18 @@
 """Faults in the file: whose it may be, what a commit puts into it, what failing disks and kills bring out."""
 
-from tests.mutate.fault import FAILED_SYNCS, FAILING_CALLS, KILLS, SCHEMA, STATEMENTS, STORE, TRANSACTION, Fault
+from tests.mutate.fault import (
+    DISK,
+    FAILED_SYNCS,
+    FAILING_CALLS,
+    FILE,
+    KILLS,
+    NEIGHBOURS,
+    SCHEMA,
+    STATEMENTS,
+    STORE,
+    TRANSACTION,
+    Fault,
+)
 
 FILE_FAULTS = (
     Fault(
@@ -8,21 +20,21 @@ FILE_FAULTS = (
         path=f"{STORE}/writer.py",
         old="if self.connection.file_moved():",
         new="if self.connection.file_moved() and False:",
-        tests=(SCHEMA,),
+        tests=(FILE,),
     ),
     Fault(
         name="commits are never synced",
         path=f"{STORE}/writer.py",
         old='True: "PRAGMA synchronous = FULL"',
         new='True: "PRAGMA synchronous = NORMAL"',
-        tests=(SCHEMA,),
+        tests=(DISK,),
     ),
     Fault(
         name="a forked child may write",
         path=f"{STORE}/writer.py",
         old="if os.getpid() != self._pid or lineage.forks != self._forks:",
         new="if os.getpid() == 0 and lineage.forks != self._forks:",
-        tests=(SCHEMA,),
+        tests=(NEIGHBOURS,),
     ),
     Fault(
         name="what ran beside a failing verb is written twice",

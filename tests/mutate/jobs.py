@@ -9,9 +9,9 @@ from tests.mutate.fault import (
     REPORT,
     REPORT_MANY,
     SCHEMA,
+    SECOND_LOOK,
     SQL,
     STORE,
-    TROUBLE,
     VERBS,
     Fault,
 )
@@ -157,7 +157,7 @@ JOBS_FAULTS = (
         within="-- name: claim\n",
         old="  AND state = @ready\n",
         new="  AND state IN (@ready, @running)\n",
-        tests=("tests/store/test_trouble.py",),
+        tests=(SECOND_LOOK,),
     ),
     Fault(
         name="a queue that was paused meanwhile gives jobs",
@@ -165,7 +165,7 @@ JOBS_FAULTS = (
         within="-- name: claim\n",
         old="  AND (:paused IS NULL OR queue NOT IN (SELECT value FROM json_each(:paused)))\n",
         new="",
-        tests=("tests/store/test_trouble.py",),
+        tests=(SECOND_LOOK,),
     ),
     Fault(
         name="a claim does not raise the attempt",
@@ -300,7 +300,7 @@ JOBS_FAULTS = (
         within="def claim(",
         old="telling=telling) or gates.limited:",
         new="telling=telling):",
-        tests=(TROUBLE,),
+        tests=(SECOND_LOOK,),
     ),
     Fault(
         name="jobs that come back are not counted",
