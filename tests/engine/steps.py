@@ -1,10 +1,15 @@
 """Small steps that tests of any engine are made of. Nothing here knows which engine it talks to."""
 
+from collections.abc import Callable
+
 import msgspec
+from msgspec.structs import replace
 
 from liteq.model.fleet import WorkerCard
-from liteq.model.job import Attempt, Change, Claim, JobRecord, NewJob, Report, Unique
+from liteq.model.guard import GuardRecord
+from liteq.model.job import Attempt, Change, Claim, JobFilter, JobRecord, NewJob, Report, Unique
 from liteq.model.keeping import NewPart, PartRecord, ProgressNote, ProgressRecord, Remark, StepRecord, StreamRecord
+from liteq.model.template import Template
 from liteq.model.transitions import Outcome, State
 from liteq.store.engine import Engine, Slate
 
@@ -49,9 +54,20 @@ def new_job(
     )
 
 
+def template(task: str, **changes: object) -> bytes:
+    """Give what a job of the task is made of later."""
+    return Template(job=replace(new_job(task=task), **changes)).encode()
+
+
 def enqueue_one(engine: Engine, job: NewJob | None = None, *, now: int = NOW) -> int:
     (answer,) = engine.enqueue([job or new_job()], now=now)
     return answer.job_id
+
+
+def enqueue_some(engine: Engine, jobs: int, **options: object) -> list[int]:
+    """Enqueue so many jobs of one key, k unless told."""
+    job = new_job(**({"key": "k"} | options))  # type: ignore[arg-type]
+    return [answer.job_id for answer in engine.enqueue([job] * jobs, now=NOW)]
 
 
 def claim_some(
@@ -97,6 +113,13 @@ def bury(engine: Engine, claim: Claim, *, now: int = NOW) -> None:
     engine.dead_letter(claim, reason="gave up", report=told(Outcome.FAILED, at=now), now=now)
 
 
+def fail(engine: Engine, times: int, *, now: int = NOW) -> None:
+    """Have so many new jobs fail for good."""
+    for _ in range(times):
+        enqueue_one(engine, new_job(run_at=now), now=now)
+        bury(engine, claim_one(engine, now=now), now=now)
+
+
 def snooze(engine: Engine, claim: Claim, *, run_at: int = NOW, now: int = NOW) -> None:
     engine.snooze(claim, run_at=run_at, report=told(Outcome.SNOOZED, at=now), now=now)
 
@@ -118,6 +141,19 @@ def record(engine: Engine, job_id: int) -> JobRecord:
 def state_of(engine: Engine, job_id: int) -> State | None:
     found = engine.get_job(job_id)
     return None if found is None else found.state
+
+
+def states(engine: Engine, ids: list[int]) -> list[str]:
+    return [record(engine, job_id).state.word for job_id in ids]
+
+
+def guard(engine: Engine, task: str = "task") -> GuardRecord:
+    return next(one for one in engine.guards() if one.task == task)
+
+
+def callbacks(engine: Engine) -> list[str]:
+    """Give the tasks of the jobs that were made by themselves."""
+    return sorted(job.task for job in engine.list_jobs(JobFilter(), limit=100) if job.task != "task")
 
 
 def remark(claim: Claim, *parts: bytes, done: float | None = None, at: int = NOW) -> Remark:
@@ -154,3 +190,39 @@ Picture = tuple[JobRecord | None, list[Attempt], tuple[str, ...], Kept]
 def picture(engine: Engine, job_id: int) -> Picture:
     """Give everything that is kept about one job, to compare before and after."""
     return engine.get_job(job_id), engine.attempts(job_id), engine.tags(job_id), kept(engine, job_id)
+
+
+def _bury(engine: Engine) -> None:
+    bury(engine, claim_one(engine))
+
+
+def _abort(engine: Engine) -> None:
+    claim = claim_one(engine)
+    engine.cancel([claim.job_id], reason="unwanted", now=NOW)
+    abort(engine, claim)
+
+
+def _cancel_between_attempts(engine: Engine) -> None:
+    claim = claim_one(engine)
+    engine.cancel([claim.job_id], reason="unwanted", now=NOW)
+    retry(engine, claim)
+
+
+def crash_to_death(engine: Engine) -> None:
+    while state_of(engine, 1) is not State.DEAD:
+        slate = register(engine)
+        claim = claim_one(engine, worker_id=slate.worker_id, now=NOW + 10**9)
+        slate.start(0, claim.job_id, claim.attempt, NOW)
+        die(slate)
+        engine.expire(now=NOW)
+
+
+ENDS: dict[str, tuple[Callable[[Engine], object], str]] = {
+    "dead": (_bury, "dead"),
+    "crashed to death": (crash_to_death, "dead"),
+    "aborted": (_abort, "cancelled"),
+    "cancelled between attempts": (_cancel_between_attempts, "cancelled"),
+    "cancelled at rest": (lambda engine: engine.cancel([1], reason="unwanted", now=NOW), "cancelled"),
+    "deleted": (lambda engine: engine.delete([1], now=NOW), "cancelled"),
+}
+"""Ways in which job 1 ends without completing, and the state that it ends in."""

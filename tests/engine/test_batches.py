@@ -1,7 +1,5 @@
 """Batches: counted in the transaction in which each job ends, finished with the last, followed by callbacks once."""
 
-from collections.abc import Callable
-
 import pytest
 from msgspec.structs import replace
 
@@ -13,25 +11,19 @@ from liteq.model.transitions import State
 from liteq.store.engine import Engine
 from tests.engine.conftest import OpenEngine
 from tests.engine.steps import (
+    ENDS,
     NOW,
-    abort,
     bury,
+    callbacks,
     claim_one,
     claim_some,
     complete,
-    die,
     enqueue_one,
     new_job,
     record,
-    register,
-    retry,
     state_of,
+    template,
 )
-
-
-def template(task: str, **changes: object) -> bytes:
-    return Template(job=replace(new_job(task=task), **changes)).encode()
-
 
 CALLBACKS = NewBatch(
     name="import", on_success=template("yay"), on_failure=template("alas"), on_complete=template("done")
@@ -56,11 +48,6 @@ def counts(engine: Engine, batch_id: int) -> tuple[int, int, int, int]:
 
 def members(engine: Engine, batch_id: int) -> list[int]:
     return [job.id for job in engine.list_jobs(JobFilter(batch_id=batch_id), limit=100)][::-1]
-
-
-def callbacks(engine: Engine) -> list[str]:
-    """Give the tasks of the jobs that were made by themselves."""
-    return sorted(job.task for job in engine.list_jobs(JobFilter(), limit=100) if job.task != "task")
 
 
 def test_a_batch_is_stored_with_its_jobs_and_counts_them(engine: Engine) -> None:
@@ -103,41 +90,6 @@ def test_callbacks_can_ask_for_their_batch_and_are_no_members(engine: Engine) ->
     assert members(engine, batch_id) == [1]
     complete(engine, claim_some(engine, tasks=("yay",))[0])
     assert counts(engine, batch_id) == (1, 1, 0, 0)
-
-
-def _bury(engine: Engine) -> None:
-    bury(engine, claim_one(engine))
-
-
-def _abort(engine: Engine) -> None:
-    claim = claim_one(engine)
-    engine.cancel([claim.job_id], reason="unwanted", now=NOW)
-    abort(engine, claim)
-
-
-def _cancel_between_attempts(engine: Engine) -> None:
-    claim = claim_one(engine)
-    engine.cancel([claim.job_id], reason="unwanted", now=NOW)
-    retry(engine, claim)
-
-
-def _crash_to_death(engine: Engine) -> None:
-    while state_of(engine, 1) is not State.DEAD:
-        slate = register(engine)
-        claim = claim_one(engine, worker_id=slate.worker_id, now=NOW + 10**9)
-        slate.start(0, claim.job_id, claim.attempt, NOW)
-        die(slate)
-        engine.expire(now=NOW)
-
-
-ENDS: dict[str, tuple[Callable[[Engine], object], str]] = {
-    "dead": (_bury, "dead"),
-    "crashed to death": (_crash_to_death, "dead"),
-    "aborted": (_abort, "cancelled"),
-    "cancelled between attempts": (_cancel_between_attempts, "cancelled"),
-    "cancelled at rest": (lambda engine: engine.cancel([1], reason="unwanted", now=NOW), "cancelled"),
-    "deleted": (lambda engine: engine.delete([1], now=NOW), "cancelled"),
-}
 
 
 @pytest.mark.parametrize("how", ENDS)
@@ -381,62 +333,6 @@ def test_two_engines_count_in_one_batch(open_engine: OpenEngine) -> None:
 
     assert counts(one, batch_id) == (2, 2, 0, 0)
     assert callbacks(other) == ["done", "yay"]
-
-
-def test_a_job_that_dies_makes_its_fallback_which_knows_it_as_its_parent(engine: Engine) -> None:
-    risky = enqueue_one(engine, replace(new_job(), on_dead=template("rescue")))
-
-    bury(engine, claim_one(engine))
-
-    (rescue,) = engine.list_jobs(JobFilter(task="rescue"), limit=10)
-    assert rescue.state is State.READY
-    assert [parent.id for parent in engine.parents(rescue.id)] == [risky]
-
-
-def test_a_crash_to_death_makes_the_fallback_too(engine: Engine) -> None:
-    enqueue_one(engine, replace(new_job(), on_dead=template("rescue")))
-
-    _crash_to_death(engine)
-
-    assert callbacks(engine) == ["rescue"]
-
-
-@pytest.mark.parametrize("how", ["aborted", "cancelled between attempts", "cancelled at rest", "deleted"])
-def test_what_is_cancelled_or_deleted_makes_no_fallback(engine: Engine, how: str) -> None:
-    enqueue_one(engine, replace(new_job(), on_dead=template("rescue")))
-
-    ENDS[how][0](engine)
-
-    assert callbacks(engine) == []
-
-
-def test_what_completes_or_tries_again_makes_no_fallback(engine: Engine) -> None:
-    enqueue_one(engine, replace(new_job(), on_dead=template("rescue")))
-
-    retry(engine, claim_one(engine))
-    complete(engine, claim_one(engine))
-
-    assert callbacks(engine) == []
-
-
-def test_a_job_that_is_run_again_and_dies_again_has_a_fallback_again(engine: Engine) -> None:
-    risky = enqueue_one(engine, replace(new_job(), on_dead=template("rescue")))
-
-    bury(engine, claim_one(engine))
-    engine.requeue([risky], now=NOW)
-    bury(engine, claim_one(engine))
-
-    assert callbacks(engine) == ["rescue", "rescue"]
-
-
-def test_a_fallback_that_cannot_be_read_is_told_of_in_the_reason(engine: Engine) -> None:
-    risky = enqueue_one(engine, replace(new_job(), on_dead=b"\xff"))
-
-    bury(engine, claim_one(engine))
-
-    reason = record(engine, risky).reason
-    assert reason is not None
-    assert reason.startswith("gave up; its on_dead was not made: ")
 
 
 def test_a_fallback_in_a_batch_belongs_to_it_without_being_counted(engine: Engine) -> None:

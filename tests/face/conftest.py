@@ -1,4 +1,4 @@
-"""An app on a fresh file, and one whose clock a test moves."""
+"""An app on a fresh file, one whose clock a test moves, and how their jobs are run."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from liteq import Liteq
+from liteq import Job, JobContext, Liteq, Retry
+
+TWICE = Retry(max_failures=2, backoff=0, jitter=0)
+
+
+class AgainError(Exception):
+    """What a task raises here to be run again."""
 
 
 class HandClock:
@@ -86,3 +92,19 @@ def run_in_thread(call: Callable[[], object]) -> threading.Thread:
     thread = threading.Thread(target=call)
     thread.start()
     return thread
+
+
+def work(app: Liteq) -> None:
+    app.work(burst=True, scheduler=False)
+
+
+def run(app: Liteq, body: Callable[[JobContext], Any], **settings: Any) -> Job[Any]:
+    """Run a job of the body to its end."""
+
+    @app.task(name=f"task{len(list(app.tasks))}", **settings)
+    def task(ctx: JobContext) -> Any:
+        return body(ctx)
+
+    job = task.enqueue()
+    app.work(burst=True)
+    return job.refresh()

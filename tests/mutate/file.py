@@ -1,8 +1,72 @@
-"""Faults that only failing disks and kills bring out."""
+"""Faults in the file: whose it may be, what a commit puts into it, what failing disks and kills bring out."""
 
-from tests.mutate.fault import FAILED_SYNCS, FAILING_CALLS, KILLS, STORE, Fault
+from tests.mutate.fault import (
+    DISK,
+    FAILED_SYNCS,
+    FAILING_CALLS,
+    FILE,
+    KILLS,
+    NEIGHBOURS,
+    SCHEMA,
+    STATEMENTS,
+    STORE,
+    TRANSACTION,
+    Fault,
+)
 
 FILE_FAULTS = (
+    Fault(
+        name="a moved file is written to",
+        path=f"{STORE}/writer.py",
+        old="if self.connection.file_moved():",
+        new="if self.connection.file_moved() and False:",
+        tests=(FILE,),
+    ),
+    Fault(
+        name="commits are never synced",
+        path=f"{STORE}/writer.py",
+        old='True: "PRAGMA synchronous = FULL"',
+        new='True: "PRAGMA synchronous = NORMAL"',
+        tests=(DISK,),
+    ),
+    Fault(
+        name="a forked child may write",
+        path=f"{STORE}/writer.py",
+        old="if os.getpid() != self._pid or lineage.forks != self._forks:",
+        new="if os.getpid() == 0 and lineage.forks != self._forks:",
+        tests=(NEIGHBOURS,),
+    ),
+    Fault(
+        name="what ran beside a failing verb is written twice",
+        path=f"{STORE}/shared_commit.py",
+        within="def _run_all",
+        old="            raise _FailedVerbError from error\n",
+        new="            self._run_each(party)\n",
+        tests=(TRANSACTION,),
+    ),
+    Fault(
+        name="a failing verb keeps its half in the shared commit",
+        path=f"{STORE}/shared_commit.py",
+        within="def _run_alone",
+        old='            plain("ROLLBACK TO alone")\n',
+        new="",
+        tests=(TRANSACTION,),
+    ),
+    Fault(
+        name="a tampered schema is accepted",
+        path=f"{STORE}/schema.py",
+        within="def holds_liteq",
+        old="if ours != expected_objects(version):",
+        new="if not ours:",
+        tests=(SCHEMA,),
+    ),
+    Fault(
+        name="an index is gone",
+        path=f"{STORE}/migrations/0001.sql",
+        old="CREATE INDEX liteq_job_running ON liteq_job (owner) WHERE state = 5;\n",
+        new="",
+        tests=(STATEMENTS,),
+    ),
     Fault(
         name="the log goes on with a hole after a failed sync",
         path=f"{STORE}/writer.py",

@@ -1,8 +1,64 @@
 """Faults in what running jobs say and keep."""
 
-from tests.mutate.fault import FLEETS, KEEPING, KEEPING_FACE, KEEPING_PROCESSES, SCRIBE, Fault
+from tests.mutate.fault import FLEETS, KEEPING, KEEPING_PROCESSES, MACHINE, PROGRESS, SCRIBE, STEPS, VERBS, Fault
 
 KEEPING_FAULTS = (
+    Fault(
+        name="note_progress is not fenced by the attempt",
+        path="liteq/store/sqlite/sql/progress.sql",
+        within="-- name: note_progress\n",
+        old="  AND attempt = :attempt\n",
+        new="  AND :attempt > 0\n",
+        tests=(VERBS,),
+    ),
+    Fault(
+        name="note_progress is not fenced by the worker",
+        path="liteq/store/sqlite/sql/progress.sql",
+        within="-- name: note_progress\n",
+        old="  AND owner = :worker_id\n",
+        new="  AND :worker_id > 0\n",
+        tests=(VERBS,),
+    ),
+    Fault(
+        name="save_checkpoint is not fenced by the attempt",
+        path="liteq/store/sqlite/sql/checkpoint.sql",
+        within="-- name: save_checkpoint\n",
+        old="  AND attempt = :attempt\n",
+        new="  AND :attempt > 0\n",
+        tests=(VERBS,),
+    ),
+    Fault(
+        name="save_checkpoint is not fenced by the worker",
+        path="liteq/store/sqlite/sql/checkpoint.sql",
+        within="-- name: save_checkpoint\n",
+        old="  AND owner = :worker_id\n",
+        new="  AND :worker_id > 0\n",
+        tests=(VERBS,),
+    ),
+    Fault(
+        name="finish_step is not fenced by the attempt",
+        path="liteq/store/sqlite/sql/step.sql",
+        within="-- name: finish_step\n",
+        old="  AND attempt = :attempt\n",
+        new="  AND :attempt > 0\n",
+        tests=(VERBS,),
+    ),
+    Fault(
+        name="finish_step is not fenced by the worker",
+        path="liteq/store/sqlite/sql/step.sql",
+        within="-- name: finish_step\n",
+        old="  AND owner = :worker_id\n",
+        new="  AND :worker_id > 0\n",
+        tests=(VERBS,),
+    ),
+    Fault(
+        name="finish_step is not fenced by the attempt (the machine alone must see it)",
+        path="liteq/store/sqlite/sql/step.sql",
+        within="-- name: finish_step\n",
+        old="  AND attempt = :attempt\n",
+        new="  AND :attempt > 0\n",
+        tests=(MACHINE,),
+    ),
     Fault(
         name="extend_stream is not fenced by the attempt",
         path="liteq/store/sqlite/sql/stream.sql",
@@ -69,7 +125,7 @@ KEEPING_FAULTS = (
         name="what was published before a checkpoint may be lost behind it",
         path="liteq/memory.py",
         within="    def _keep",
-        old="if not self.unwritten():",
+        old="if self._engine.in_transaction() or not self.unwritten():",
         new="if self.claim is not None:",
         tests=(SCRIBE,),
     ),
@@ -86,14 +142,14 @@ KEEPING_FAULTS = (
         path="liteq/keeping.py",
         old="return self._decoded(stored)\n        try:\n            result, value = self._checked(self._function(",
         new="pass\n        try:\n            result, value = self._checked(self._function(",
-        tests=(KEEPING_FACE,),
+        tests=(STEPS,),
     ),
     Fault(
         name="the last words come after the report",
         path="liteq/worker/desk.py",
         old="            self.scribe.take_down(memories)\n            self._report(verdicts, accepted)\n",
         new="            self._report(verdicts, accepted)\n            self.scribe.take_down(memories)\n",
-        tests=(KEEPING_FACE,),
+        tests=(PROGRESS,),
     ),
     Fault(
         name="words that are being written count as written",

@@ -1,6 +1,6 @@
 """Faults in limits, keys and rates."""
 
-from tests.mutate.fault import CLAIM, DEBOUNCE, HANGS, LIMITS, MACHINE, RATE, SQL, STORE, TURNS, Fault
+from tests.mutate.fault import CLAIM, DEBOUNCE, HANGS, KEY_RATES, LIMITS, MACHINE, RATE, SQL, STORE, TURNS, Fault
 
 LIMITS_FAULTS = (
     Fault(
@@ -135,7 +135,7 @@ LIMITS_FAULTS = (
         within="-- name: release\n",
         old="iif(concurrency_key IS NULL, @ready, @blocked)",
         new="@ready",
-        tests=(TURNS,),
+        tests=(KEY_RATES,),
     ),
     Fault(
         name="children with a key do not get in line",
@@ -151,7 +151,7 @@ LIMITS_FAULTS = (
         within="-- name: expire\n",
         old="iif(:state = @ready AND concurrency_key IS NOT NULL, @blocked, :state)",
         new=":state",
-        tests=(TURNS,),
+        tests=(KEY_RATES,),
     ),
     Fault(
         name="the token of a key is not spent",
@@ -159,7 +159,7 @@ LIMITS_FAULTS = (
         within="def _has_token(",
         old="> paced:",
         new="> -1:",
-        tests=(TURNS,),
+        tests=(KEY_RATES,),
     ),
     Fault(
         name="ready jobs of a key share a token",
@@ -167,7 +167,7 @@ LIMITS_FAULTS = (
         within="def _has_token(",
         old="> paced:",
         new="> 0:",
-        tests=(TURNS,),
+        tests=(KEY_RATES,),
     ),
     Fault(
         name="nobody looks at a key again when it has a token",
@@ -175,7 +175,7 @@ LIMITS_FAULTS = (
         within="def _has_token(",
         old="    if paced == 0:\n",
         new="    if ready < 0:\n",
-        tests=(TURNS,),
+        tests=(KEY_RATES,),
     ),
     Fault(
         name="a limit lets one more run",
@@ -231,7 +231,7 @@ LIMITS_FAULTS = (
         within="def release(",
         old="return_tokens(connection, kept, now=now)",
         new="return_tokens(connection, claims, now=now)",
-        tests=(TURNS,),
+        tests=(KEY_RATES,),
     ),
     Fault(
         name="jobs that had started give their tokens back",
@@ -327,7 +327,7 @@ LIMITS_FAULTS = (
         within="-- name: in_turn\n",
         old=" AND key_rate IS NOT NULL",
         new="",
-        tests=(TURNS,),
+        tests=(KEY_RATES,),
     ),
     Fault(
         name="one that comes first takes the turn of one without a rate, without a token",
@@ -335,7 +335,7 @@ LIMITS_FAULTS = (
         within="def _swap(",
         old="rate is None and",
         new="rate is not None and",
-        tests=(TURNS,),
+        tests=(KEY_RATES,),
     ),
     Fault(
         name="the key that a replaced job had is not looked at",

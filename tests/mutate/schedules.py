@@ -1,6 +1,6 @@
 """Faults in how schedules fire."""
 
-from tests.mutate.fault import FLOW_CONTROL, SCHEDULE_SQL, SCHEDULER, SCHEDULES, STATEMENTS, Fault
+from tests.mutate.fault import FULL_QUEUES, SCHEDULE_SQL, SCHEDULER, SCHEDULES, STATEMENTS, Fault
 
 SCHEDULES_FAULTS = (
     Fault(
@@ -49,7 +49,7 @@ SCHEDULES_FAULTS = (
         within="def _fire_few",
         old="            with self._engine.transaction():\n",
         new="            if prepared:\n",
-        tests=("tests/face/test_schedules.py",),
+        tests=("tests/face/schedules/test_broken.py",),
     ),
     Fault(
         name="the grace is not looked at",
@@ -57,7 +57,7 @@ SCHEDULES_FAULTS = (
         within="def plan_ticks",
         old="if tick >= oldest_allowed)",
         new="if tick >= 0)",
-        tests=("tests/face/test_schedules.py",),
+        tests=("tests/face/schedules/test_missed.py",),
     ),
     Fault(
         name="a clock that was set back is not noticed",
@@ -65,7 +65,7 @@ SCHEDULES_FAULTS = (
         within="def _mind_clock",
         old="now < self._seen - STEP_BACK_MS",
         new="now < 0",
-        tests=("tests/face/test_schedules.py",),
+        tests=("tests/face/schedules/test_clocks.py",),
     ),
     Fault(
         name="a live job does not hold up the next tick",
@@ -81,13 +81,13 @@ SCHEDULES_FAULTS = (
         within="def _outcome",
         old="runs >= options.max_runs",
         new="runs > options.max_runs",
-        tests=("tests/face/test_schedules.py",),
+        tests=("tests/face/schedules/test_kinds.py",),
     ),
     Fault(
         name="a tick for a full queue leaves the wrong trace",
         path="liteq/schedule_steps.py",
         old='TickOutcome.FULL if answer.answer == "full" else TickOutcome.UNIQUE',
         new="TickOutcome.UNIQUE",
-        tests=(FLOW_CONTROL,),
+        tests=(FULL_QUEUES,),
     ),
 )

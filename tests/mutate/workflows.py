@@ -1,6 +1,6 @@
 """Faults in dependencies and batches."""
 
-from tests.mutate.fault import BATCH_SQL, BATCHES, DEPENDENCIES, DEPENDENCY_SQL, MACHINE, SQL, Fault
+from tests.mutate.fault import BATCH_SQL, BATCHES, DEPENDENCIES, DEPENDENCY_SQL, FALLBACKS, MACHINE, SQL, Fault
 
 WORKFLOWS_FAULTS = (
     Fault(
@@ -145,6 +145,6 @@ WORKFLOWS_FAULTS = (
         within="def _follow",
         old='if failed == "dead":',
         new="if failed:",
-        tests=(BATCHES,),
+        tests=(FALLBACKS,),
     ),
 )

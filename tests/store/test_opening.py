@@ -88,11 +88,6 @@ class OtherMaker:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "jobs.db"
-
-
-@pytest.fixture
 def other(path: Path) -> Iterator[OtherMaker]:
     maker = OtherMaker(path)
     yield maker

@@ -112,16 +112,17 @@ class JobFile:
                 yield
             return
         connection = self.writer.connection
-        connection.plain("SAVEPOINT verb")
+        plain = connection.plain
+        plain("SAVEPOINT verb")
         try:
             yield
         except BaseException:
             # After an error of the disk SQLite may have taken back the whole transaction, and the savepoint with it.
             if connection.in_transaction():
-                connection.plain("ROLLBACK TO verb")
-                connection.plain("RELEASE verb")
+                plain("ROLLBACK TO verb")
+                plain("RELEASE verb")
             raise
-        connection.plain("RELEASE verb")
+        plain("RELEASE verb")
 
     def read(self, name: str, bindings: Bindings | None = None) -> list[Row]:
         """Run a named question: in the thread's own transaction if one is open, else beside all writers."""
