@@ -7,10 +7,13 @@ bytes that need not exist costs one system call, ends with its holder, and says 
 import fcntl
 import os
 import struct
+import sys
 
 _LOCK = struct.Struct("@hhqqi0q")  # struct flock where offsets have 64 bits: type, whence, start, length, pid
-_SET, _GET = getattr(fcntl, "F_OFD_SETLK", None), getattr(fcntl, "F_OFD_GETLK", None)
-"""Of an open file, not of the process: to close another descriptor of the file leaves them alone. Linux has them."""
+_HERE = fcntl if sys.platform == "linux" else None
+"""Other systems have such locks too, with the fields in another order."""
+_SET, _GET = getattr(_HERE, "F_OFD_SETLK", None), getattr(_HERE, "F_OFD_GETLK", None)
+"""Of an open file, not of the process: to close another descriptor of the file leaves them alone."""
 
 
 def beat(fd: int, moment: int) -> bool:

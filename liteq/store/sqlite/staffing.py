@@ -141,7 +141,7 @@ class Staffing:
             for worker in living:
                 taken += self._judge_living(worker, monotonic, now)
         self.neighbours = self._seen(living)
-        self.seen_dead = {one: at for one, at in self.seen_dead.items() if any(row[0] == one for row in rows)}
+        self.seen_dead = {one: at for one, at in list(self.seen_dead.items()) if any(row[0] == one for row in rows)}
         return taken
 
     def watch_deaths(self) -> DeathWatch:
