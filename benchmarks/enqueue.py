@@ -1,5 +1,6 @@
 """How fast do jobs get in: one by one, a thousand at a time, in a transaction, from four threads at once?"""
 
+from functools import partial
 from pathlib import Path
 from statistics import median
 from threading import Thread
@@ -14,43 +15,26 @@ BATCH = 1_000
 CALLS = 100
 SINGLY, THREADED = "enqueue, one a call", f"enqueue, {THREADS} threads"
 TOGETHER = "enqueue_many, 1,000 a call"
-WITH = ", 2 arguments"
+WITH, MAIL = ", 2 arguments", ("a@example.org", 7)
 
 
-def singly(path: Path, durability: Durability, jobs: int) -> Sample:
+def singly(path: Path, durability: Durability, jobs: int, *, arguments: bool = False) -> Sample:
     """Enqueue each job by a call of its own."""
     found, sample = _opened(path, durability), Sample(jobs=jobs)
+    enqueue = partial(found.mail.enqueue, *MAIL) if arguments else found.noop.enqueue
     with timed(sample):
-        each(sample, found.noop.enqueue)
+        each(sample, enqueue)
     found.app.close()
     return sample
 
 
-def singly_with_arguments(path: Path, durability: Durability, jobs: int) -> Sample:
-    """Enqueue each job by a call of its own, with a text and a number."""
-    found, sample = _opened(path, durability), Sample(jobs=jobs)
-    with timed(sample):
-        each(sample, lambda: found.mail.enqueue("a@example.org", 7))
-    found.app.close()
-    return sample
-
-
-def together_with_arguments(path: Path, durability: Durability, jobs: int) -> Sample:
-    """Enqueue a thousand jobs by each call, each with a text and a number."""
-    found, sample = _opened(path, durability), Sample(jobs=jobs)
-    with timed(sample):
-        for _ in range(jobs // BATCH):
-            found.app.enqueue_many(found.mail.call("a@example.org", number) for number in range(BATCH))
-    found.app.close()
-    return sample
-
-
-def together(path: Path, durability: Durability, jobs: int) -> Sample:
+def together(path: Path, durability: Durability, jobs: int, *, arguments: bool = False) -> Sample:
     """Enqueue a thousand jobs by each call."""
     found, sample = _opened(path, durability), Sample(jobs=jobs)
+    call = partial(found.mail.call, *MAIL) if arguments else found.noop.call
     with timed(sample):
         for _ in range(jobs // BATCH):
-            found.app.enqueue_many(found.noop.call() for _ in range(BATCH))
+            found.app.enqueue_many(call() for _ in range(BATCH))
     found.app.close()
     return sample
 
@@ -98,7 +82,7 @@ def measure(plan: Plan) -> list[Table]:
     cases += [
         single,
         Case(SINGLY, "normal", many, singly, *one),
-        Case(SINGLY + WITH, "normal", many, singly_with_arguments, *one),
+        Case(SINGLY + WITH, "normal", many, partial(singly, arguments=True), *one),
         threaded,
     ]
     cases += raw.cases(raw.TOGETHER, raw.insert_together, plan)
@@ -106,7 +90,7 @@ def measure(plan: Plan) -> list[Table]:
     for kind in BOTH:
         cases.append(Case(f"enqueue, {CALLS} a transaction", kind, some, in_transactions, *thousand))
         cases.append(Case(TOGETHER, kind, many, together, *thousand))
-    cases.append(Case(TOGETHER + WITH, "normal", many, together_with_arguments, *thousand))
+    cases.append(Case(TOGETHER + WITH, "normal", many, partial(together, arguments=True), *thousand))
     before = load()
     found = run_by_turns(plan, cases)
     table = rates("enqueue", plan, before, found)

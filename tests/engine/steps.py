@@ -196,13 +196,13 @@ def _bury(engine: Engine) -> None:
     bury(engine, claim_one(engine))
 
 
-def _abort(engine: Engine) -> None:
+def cancel_while_it_runs(engine: Engine) -> None:
     claim = claim_one(engine)
     engine.cancel([claim.job_id], reason="unwanted", now=NOW)
     abort(engine, claim)
 
 
-def _cancel_between_attempts(engine: Engine) -> None:
+def cancel_between_attempts(engine: Engine) -> None:
     claim = claim_one(engine)
     engine.cancel([claim.job_id], reason="unwanted", now=NOW)
     retry(engine, claim)
@@ -220,8 +220,8 @@ def crash_to_death(engine: Engine) -> None:
 ENDS: dict[str, tuple[Callable[[Engine], object], str]] = {
     "dead": (_bury, "dead"),
     "crashed to death": (crash_to_death, "dead"),
-    "aborted": (_abort, "cancelled"),
-    "cancelled between attempts": (_cancel_between_attempts, "cancelled"),
+    "aborted": (cancel_while_it_runs, "cancelled"),
+    "cancelled between attempts": (cancel_between_attempts, "cancelled"),
     "cancelled at rest": (lambda engine: engine.cancel([1], reason="unwanted", now=NOW), "cancelled"),
     "deleted": (lambda engine: engine.delete([1], now=NOW), "cancelled"),
 }

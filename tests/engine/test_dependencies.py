@@ -14,8 +14,9 @@ from tests.engine.conftest import OpenEngine
 from tests.engine.steps import (
     NOBODY,
     NOW,
-    abort,
     bury,
+    cancel_between_attempts,
+    cancel_while_it_runs,
     claim_one,
     claim_some,
     complete,
@@ -76,18 +77,6 @@ def test_a_retry_of_a_parent_frees_nobody(engine: Engine) -> None:
     assert state_of(engine, waiting) is State.READY
 
 
-def _cancelled_while_it_runs(engine: Engine) -> None:
-    claim = claim_one(engine)
-    engine.cancel([claim.job_id], reason="unwanted", now=NOW)
-    abort(engine, claim)
-
-
-def _cancelled_then_retried(engine: Engine) -> None:
-    claim = claim_one(engine)
-    engine.cancel([claim.job_id], reason="unwanted", now=NOW)
-    retry(engine, claim)
-
-
 def _crashed(engine: Engine) -> None:
     while True:
         slate = register(engine)
@@ -102,8 +91,8 @@ def _crashed(engine: Engine) -> None:
 FAILURES: dict[str, tuple[Callable[[Engine], object], str]] = {
     "dead": (lambda engine: bury(engine, claim_one(engine)), "dead"),
     "crashed to death": (_crashed, "dead"),
-    "aborted": (_cancelled_while_it_runs, "cancelled"),
-    "cancelled between attempts": (_cancelled_then_retried, "cancelled"),
+    "aborted": (cancel_while_it_runs, "cancelled"),
+    "cancelled between attempts": (cancel_between_attempts, "cancelled"),
     "cancelled at rest": (lambda engine: engine.cancel([1], reason="unwanted", now=NOW), "cancelled"),
     "deleted": (lambda engine: engine.delete([1], now=NOW), "deleted"),
 }
